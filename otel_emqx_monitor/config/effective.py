@@ -1,0 +1,61 @@
+"""Writes a configuration as YAML: what is in effect, defaults and variables included."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, SecretStr
+
+from otel_emqx_monitor.config.model import Config
+from otel_emqx_monitor.text import printable
+
+_MASK = "'********'"
+
+
+def effective_yaml(config: Config) -> str:
+    """Return ``config`` as YAML that loads again, with every key and with secrets masked.
+
+    A secret that came from a file is shown as that file's path. Text is quoted and escaped, so
+    that a terminal can show it whatever it holds.
+    """
+    lines: list[str] = []
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            lines += [f"{name}:", *(f"  {line}" for line in _lines(value))]
+        elif value:
+            lines.append(f"{name}:")
+            for item in value:
+                first, *others = _lines(item)
+                lines += [f"  - {first}", *(f"    {line}" for line in others)]
+        else:
+            lines.append(f"{name}: []")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(section: BaseModel) -> Iterator[str]:
+    for key in type(section).model_fields:
+        value = getattr(section, key)
+        from_file = getattr(section, f"{key}_file", None)
+        if from_file is None and (value is not None or not key.endswith("_file")):
+            yield f"{key}: {scalar(value)}"
+
+
+def scalar(value: object) -> str:
+    """Write one value as YAML; a secret is masked."""
+    match value:
+        case None:
+            return "null"
+        case SecretStr():
+            return _MASK
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer():
+            return str(int(value))
+        case str():
+            return _quoted(value)
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("${", "$${").replace("\\", "\\\\").replace('"', '\\"')
+    # YAML's escapes in double quotes are those that `printable` writes.
+    return f'"{printable(escaped)}"'

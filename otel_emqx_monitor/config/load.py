@@ -1,0 +1,124 @@
+"""Finds a configuration file, reads it, and refuses it with every problem at once."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from otel_emqx_monitor.config.document import parse
+from otel_emqx_monitor.config.environment import substitute
+from otel_emqx_monitor.config.errors import ConfigError, Problem, Problems
+from otel_emqx_monitor.config.explain import explain
+from otel_emqx_monitor.config.files import FileRefused, read_files, read_text
+from otel_emqx_monitor.config.model import SECTIONS, Config, repeats
+from otel_emqx_monitor.text import printable
+
+_LARGEST_FILE: Final = 64 * 1024 * 1024
+
+_PLACE = ".config/otel-emqx-monitor/config.yaml"
+_PLACE_OF_ORIGINAL = ".config/emqx-client-monitor/config.yaml"
+
+
+def default_path() -> Path:
+    """Return where the configuration is when nobody says: the original's place if only that exists.
+
+    Raises:
+        ConfigError: The home folder is not known.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        text = "the home folder is not known (HOME is not set); name a file with --cfg FILE"
+        raise ConfigError(f"~/{_PLACE}", [Problem("", text)]) from None
+    own, original = home / _PLACE, home / _PLACE_OF_ORIGINAL
+    return original if _exists(original) and not _exists(own) else own
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # not readable is for the reader to report, not to be passed over
+        return True
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration in a file.
+
+    Args:
+        path: The file, ``~`` at its begin is a home folder; ``None`` takes `default_path`.
+        environ: The variables that ``${env:NAME}`` refers to.
+
+    Raises:
+        ConfigError: Anything at all that is wrong with it, all problems together.
+    """
+    file = default_path() if path is None else _expanded(path)
+    problems = Problems()
+    document = _read(file, problems, is_default=path is None)
+    values, sections = substitute(document, environ, problems)
+    # A section that is left empty, as when all its lines are comments, counts as missing.
+    values = {key: item for key, item in values.items() if item is not None or key not in SECTIONS}
+    if isinstance(emqx := values.get("emqx"), dict):
+        values["emqx"] = read_files(emqx, file.absolute().parent, problems)
+    _find_repeats(values.get("monitored_clients"), problems)
+    config = _validated(values, sections, problems)
+    if config is None or problems:
+        raise ConfigError(str(file), problems.listed(tuple(SECTIONS)))
+    return config
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        text = "the home folder that '~' stands for is not known"
+        raise ConfigError(str(path), [Problem("", text)]) from None
+
+
+def _read(file: Path, problems: Problems, *, is_default: bool) -> dict[str, object]:
+    try:
+        text = read_text(file, _LARGEST_FILE)
+    except FileRefused as refused:
+        missing = is_default and not _exists(file)
+        found = _nothing_at_default() if missing else [Problem("", str(refused))]
+        raise ConfigError(str(file), found) from None
+    document = parse(text, problems)
+    if isinstance(document, dict):
+        return document
+    wrong = "is empty" if document is None else "must be a mapping (lines of 'key: value')"
+    problems.add((), f"{wrong}; examples/minimal.yaml shows what is needed")
+    raise ConfigError(str(file), problems.listed())
+
+
+def _nothing_at_default() -> list[Problem]:
+    original = Path.home() / _PLACE_OF_ORIGINAL
+    lines = (
+        f"there is no such file, nor the original's {printable(str(original))}",
+        "to start, copy examples/minimal.yaml there and fill it in, or name a file with --cfg FILE",
+        "to see it at work without a broker, run: otel-emqx-monitor demo",
+    )
+    return [Problem("", line) for line in lines]
+
+
+def _find_repeats(clients: object, problems: Problems) -> None:
+    if not isinstance(clients, list):
+        return
+    mappings = [client if isinstance(client, dict) else {} for client in clients]
+    named = ((client.get("alias"), client.get("client_id")) for client in mappings)
+    for index, key, first in repeats(named):
+        wrong = f"is the same as monitored_clients[{first}].{key}; it must be unique"
+        problems.add(("monitored_clients", index, key), wrong)
+
+
+def _validated(
+    values: Mapping[str, object], sections: Mapping[str, str], problems: Problems
+) -> Config | None:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        for finding in error.errors(include_url=False):
+            # At the top the model itself only refuses repeats, which were found before.
+            if finding["loc"] and not problems.cover(finding["loc"]):
+                problems.add(finding["loc"], explain(finding, sections))
+    return None

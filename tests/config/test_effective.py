@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from otel_emqx_monitor.config import (
+    Config,
+    EmqxConfig,
+    MonitoredClient,
+    PollingConfig,
+    PrometheusConfig,
+    effective_yaml,
+    load,
+)
+from tests.config.loader import MINIMAL, Loader, emqx
+
+FULL = """\
+emqx:
+  api_key: '********'
+  api_secret: '********'
+  api_url: "http://emqx:18083/api/v5"
+  ssl: true
+  alias: "LocalEMQX"
+  timeout_seconds: 2.5
+  attempts: 3
+monitored_clients:
+  - alias: "quote \\" backslash \\\\ variable $${env:HOST}"
+    client_id: "żółw \\x1b[2J\\u202e"
+  - alias: "12345"
+    client_id: "true"
+prometheus:
+  port: 9671
+  address: "0.0.0.0"
+  ttl_seconds: 15
+  enable_processed_counters: true
+  enable_qos_split: false
+  enable_dropped_counters: false
+  enable_reason_split: false
+  enable_bytes_metrics: true
+  enable_packet_metrics: true
+  enable_dates: false
+  enable_inflight_metrics: true
+  enable_subscription_count: true
+polling:
+  stale_after_seconds: null
+  deadline_seconds: 60
+"""
+
+
+def test_every_key_is_shown_with_its_effective_value() -> None:
+    config = Config(
+        emqx=EmqxConfig(
+            api_key=SecretStr("hunter2"),
+            api_secret=SecretStr("hunter3"),
+            api_url="http://emqx:18083/api/",
+            alias="LocalEMQX",
+            timeout_seconds=2.5,
+        ),
+        monitored_clients=(
+            MonitoredClient(
+                alias='quote " backslash \\ variable ${env:HOST}', client_id="żółw \x1b[2J\u202e"
+            ),
+            MonitoredClient(alias="12345", client_id="true"),
+        ),
+    )
+    assert effective_yaml(config) == FULL
+
+
+def test_what_is_shown_loads_again_to_the_same(loader: Loader) -> None:
+    config = loader.load(FULL)
+    assert effective_yaml(config) == FULL
+    assert config.monitored_clients[0].client_id == "żółw \x1b[2J\u202e"
+
+
+def test_no_clients_are_an_empty_list(loader: Loader) -> None:
+    assert "monitored_clients: []\n" in effective_yaml(loader.load(MINIMAL))
+
+
+def test_a_secret_from_a_file_is_shown_as_the_file(loader: Loader) -> None:
+    (loader.folder / "key").write_text("hunter2")
+    config = loader.load(emqx(api_key="", api_key_file="key"))
+    shown = effective_yaml(config)
+    assert shown.startswith(
+        f"emqx:\n  api_secret: '********'\n  api_key_file: \"{loader.folder}/key\"\n"
+    )
+    assert loader.load(shown).emqx.api_key.get_secret_value() == "hunter2"
+
+
+# MQTT 5.0, section 1.5.4: any text without U+0000 and surrogates.
+client_ids = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)
+aliases = st.text(st.characters(codec="utf-8"), min_size=1)
+configs = st.builds(
+    Config,
+    emqx=st.builds(
+        EmqxConfig,
+        api_key=st.just(SecretStr("********")),
+        api_secret=st.just(SecretStr("********")),
+        api_key_file=st.none(),
+        api_secret_file=st.none(),
+        api_url=st.just("https://emqx"),
+        ssl=st.booleans(),
+        alias=aliases,
+        timeout_seconds=st.floats(0, 3600, exclude_min=True),
+        attempts=st.integers(1, 100),
+    ),
+    monitored_clients=st.lists(
+        st.builds(MonitoredClient, alias=aliases, client_id=client_ids),
+        max_size=5,
+        unique_by=(lambda client: client.alias, lambda client: client.client_id),
+    ).map(tuple),
+    prometheus=st.builds(
+        PrometheusConfig,
+        port=st.integers(0, 65_535),
+        address=st.ip_addresses().map(str) | st.just("localhost"),
+        ttl_seconds=st.floats(0, 86_400),
+        enable_dates=st.booleans(),
+    ),
+    polling=st.builds(
+        PollingConfig,
+        stale_after_seconds=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
+        deadline_seconds=st.floats(0, 3600, exclude_min=True),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("effective") / "config.yaml"
+
+
+@settings(deadline=None)
+@given(configs)
+def test_every_configuration_survives_the_way_through_yaml(file: Path, config: Config) -> None:
+    shown = effective_yaml(config)
+    assert shown.replace("\n", "").isprintable()
+    file.write_text(shown)
+    assert load(file, {}) == config

@@ -1,0 +1,93 @@
+"""The example files, and the original's documentation: what people copy must load."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from otel_emqx_monitor.config import load
+from otel_emqx_monitor.config.effective import scalar
+from otel_emqx_monitor.config.reference import reference
+from tests.config.loader import Loader
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+# The blocks of the documentation of emqx-client-monitor 0.2.0, letter by letter.
+ORIGINAL_EMQX = """\
+emqx:
+  api_key: "01234567890abcde"
+  api_secret: "exampleSecretKey1234567890ABCDEFGHIJKLMNOPQRS"
+  api_url: "http://emqx:18083/api/"
+  ssl: true  # or path to CA bundle
+  alias: LocalEMQX
+"""
+ORIGINAL_CLIENTS = """\
+monitored_clients:
+  - alias: QingpingCO2_Room1
+    client_id: "qingping-DEADBEEF1234"
+  - alias: QingpingCO2_Room2
+    client_id: "qingping-DEADBEEF5678"
+"""
+ORIGINAL_PROMETHEUS = """\
+prometheus:
+  # all values below are defaults
+  port: 9671
+  address: 0.0.0.0
+  ttl_seconds: 15
+  enable_processed_counters: true
+  enable_qos_split: false
+  enable_dropped_counters: false
+  enable_reason_split: false
+  enable_bytes_metrics: true
+  enable_packet_metrics: true
+  enable_dates: false
+  enable_inflight_metrics: true
+  enable_subscription_count: true
+"""
+
+
+def test_the_original_s_configuration_loads_unchanged(loader: Loader) -> None:
+    config = loader.load(f"{ORIGINAL_EMQX}\n{ORIGINAL_CLIENTS}\n{ORIGINAL_PROMETHEUS}")
+    assert config.emqx.api_key.get_secret_value() == "01234567890abcde"
+    assert config.emqx.api_url == "http://emqx:18083/api/v5"
+    assert [(client.alias, client.client_id) for client in config.monitored_clients] == [
+        ("QingpingCO2_Room1", "qingping-DEADBEEF1234"),
+        ("QingpingCO2_Room2", "qingping-DEADBEEF5678"),
+    ]
+    assert config == loader.load(f"{ORIGINAL_EMQX}\n{ORIGINAL_CLIENTS}")
+
+
+def test_the_minimal_example_is_the_least_that_loads() -> None:
+    text = (EXAMPLES / "minimal.yaml").read_text()
+    config = load(EXAMPLES / "minimal.yaml", {})
+    given = yaml.safe_load(text)
+    assert list(given) == ["emqx", "monitored_clients"]
+    assert sorted(given["emqx"]) == ["alias", "api_key", "api_secret", "api_url"]
+    assert len(config.monitored_clients) == 1
+
+
+def test_the_full_example_has_every_key_with_its_default() -> None:
+    text = (EXAMPLES / "config.yaml").read_text()
+    load(EXAMPLES / "config.yaml", {})
+    given: Any = yaml.safe_load(text)
+    found = {}
+    for section, content in given.items():
+        if isinstance(content, list):
+            found[section] = "[]"
+        prefix, keys = (f"{section}[]", content[0]) if found.get(section) else (section, content)
+        found |= {f"{prefix}.{key}": scalar(value) for key, value in keys.items()}
+    # One of the two ways to give a secret has to be a comment.
+    found |= {f"emqx.{key}": "null" for key in re.findall(r"^  # (\w+_file): ", text, re.MULTILINE)}
+    expected = {key.key: key.default for key in reference()}
+    assert found.keys() == expected.keys()
+    defaults = {key: value for key, value in expected.items() if value != "required"}
+    assert {key: found[key] for key in defaults} == {
+        key: "null" if value == "not set" else value for key, value in defaults.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["minimal.yaml", "config.yaml"])
+def test_the_examples_need_no_environment(name: str) -> None:
+    assert load(EXAMPLES / name, {}) == load(EXAMPLES / name, {"NAME": "x", "CLIENTS": "[]"})

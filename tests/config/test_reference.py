@@ -1,0 +1,46 @@
+from otel_emqx_monitor.config.model import SECTIONS, Config
+from otel_emqx_monitor.config.reference import reference
+
+KEYS = [
+    ("emqx.api_key", "secret", "required"),
+    ("emqx.api_secret", "secret", "required"),
+    ("emqx.api_key_file", "text", "not set"),
+    ("emqx.api_secret_file", "text", "not set"),
+    ("emqx.api_url", "text", "required"),
+    ("emqx.ssl", "true/false or text", "true"),
+    ("emqx.alias", "text", "required"),
+    ("emqx.timeout_seconds", "number above 0 up to 3600", "5"),
+    ("emqx.attempts", "whole number from 1 up to 100", "3"),
+    ("monitored_clients", "list", "[]"),
+    ("monitored_clients[].alias", "text", "required"),
+    ("monitored_clients[].client_id", "text", "required"),
+    ("prometheus.port", "whole number from 0 up to 65535", "9671"),
+    ("prometheus.address", "text", '"0.0.0.0"'),
+    ("prometheus.ttl_seconds", "number from 0 up to 86400", "15"),
+    ("prometheus.enable_processed_counters", "true/false", "true"),
+    ("prometheus.enable_qos_split", "true/false", "false"),
+    ("prometheus.enable_dropped_counters", "true/false", "false"),
+    ("prometheus.enable_reason_split", "true/false", "false"),
+    ("prometheus.enable_bytes_metrics", "true/false", "true"),
+    ("prometheus.enable_packet_metrics", "true/false", "true"),
+    ("prometheus.enable_dates", "true/false", "false"),
+    ("prometheus.enable_inflight_metrics", "true/false", "true"),
+    ("prometheus.enable_subscription_count", "true/false", "true"),
+    ("polling.stale_after_seconds", "number above 0", "not set"),
+    ("polling.deadline_seconds", "number above 0 up to 3600", "60"),
+]
+
+
+def test_every_key_has_a_type_and_a_default() -> None:
+    assert [key[:3] for key in reference()] == KEYS
+
+
+def test_every_key_is_described_in_a_sentence() -> None:
+    for key in reference():
+        assert key.description[:1].isupper(), key.key
+        assert key.description.endswith("."), key.key
+
+
+def test_every_section_is_in_the_reference() -> None:
+    assert list(SECTIONS) == list(Config.model_fields)
+    assert all(field.description for field in Config.model_fields.values())
