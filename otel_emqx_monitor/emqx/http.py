@@ -1,0 +1,299 @@
+"""One question to EMQX's REST API: sent, retried, bounded in time, and its failures typed.
+
+Time is bounded twice: ``emqx.timeout_seconds`` bounds the connect and every wait for bytes, the
+deadline bounds the whole poll, even against a peer that sends one byte a second.
+"""
+
+import base64
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+import requests
+import urllib3.exceptions
+from requests.auth import HTTPBasicAuth
+
+from otel_emqx_monitor.config.model import EmqxConfig
+from otel_emqx_monitor.emqx.deadline import Deadline
+from otel_emqx_monitor.emqx.errors import (
+    BadRequest,
+    CannotConnect,
+    EmqxError,
+    Forbidden,
+    NotEmqx,
+    ServerError,
+    TimedOut,
+    TlsFailure,
+    Unauthorized,
+    Unreadable,
+)
+from otel_emqx_monitor.emqx.sockets import ClosableAdapter
+from otel_emqx_monitor.text import printable
+from otel_emqx_monitor.version import __version__
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: More than any page of 10,000 rows; what is larger is not EMQX.
+MAX_ANSWER_BYTES = 256 * 2**20
+_CHUNK_BYTES = 2**18
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What EMQX sent: the status, the media type without parameters, and the body."""
+
+    status: int
+    media_type: str
+    body: bytes
+    target: str
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    """``{"code": …, "message": …}``, EMQX's own words for what went wrong."""
+
+    code: str = ""
+    message: str = ""
+
+
+class Http:
+    """A session with one broker's API. Not for two threads at once: polls never overlap."""
+
+    def __init__(self, config: EmqxConfig) -> None:
+        self._config = config
+        key = config.api_key.get_secret_value()
+        secret = config.api_secret.get_secret_value()
+        adapter = ClosableAdapter()
+        self._open = adapter.open_sockets
+        self._session = requests.Session()
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        self._session.auth = HTTPBasicAuth(key.encode(), secret.encode())  # str would be Latin-1
+        self._session.headers["Accept"] = "application/json"
+        self._session.headers["Accept-Encoding"] = "identity"
+        self._session.headers["User-Agent"] = f"otel-emqx-monitor/{__version__}"
+        token = base64.b64encode(f"{key}:{secret}".encode()).decode()
+        self._hidden = (token, secret, key)
+        if config.ssl is False:
+            log.warning("emqx.ssl is false: anybody on the way can read and use the API key")
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        self._closed = threading.Event()
+        self._kept_alive = False
+
+    def close(self) -> None:
+        """Cut off whatever is under way and make further questions fail."""
+        self._closed.set()
+        self._open.shutdown()
+        self._session.close()
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[Deadline]:
+        """Bound all questions inside the block; at its end a hanging one is cut off."""
+        deadline = Deadline(seconds)
+        timer = threading.Timer(seconds, self._open.shutdown)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield deadline
+        finally:
+            timer.cancel()
+
+    def get(self, target: str, decode: Callable[[Answer], T], deadline: Deadline) -> T:
+        """Ask for ``target`` (path and query below ``api_url``) and return what ``decode`` makes.
+
+        Tries ``emqx.attempts`` times, with growing pauses, where trying again can help. ``decode``
+        gets an answer of status 200, and may raise an ``EmqxError`` too.
+
+        Raises:
+            EmqxError: the last attempt's failure.
+        """
+        for attempt in range(1, self._config.attempts + 1):
+            try:
+                return decode(self._accept(self._ask(target, deadline)))
+            except EmqxError as error:
+                pause = _pause_after(attempt)
+                last = attempt == self._config.attempts or deadline.remaining <= pause
+                if last or not error.retryable or self._closed.wait(pause):
+                    raise
+        raise AssertionError("attempts is at least 1")  # pragma: no cover
+
+    def _ask(self, target: str, deadline: Deadline) -> Answer:
+        """Send once; a connection that EMQX closed while it was idle gets a second try for free.
+
+        EMQX closes a connection after 5 s without a request, so a poller often meets a closed one.
+        """
+        kept_alive, self._kept_alive = self._kept_alive, False
+        try:
+            answer = self._send(target, deadline)
+        except _CutOff:
+            if not kept_alive:
+                raise
+            answer = self._send(target, deadline)
+        self._kept_alive = True
+        return answer
+
+    def _send(self, target: str, deadline: Deadline) -> Answer:
+        self._check_open(deadline)
+        wait = min(self._config.timeout_seconds, deadline.remaining)
+        try:
+            with self._session.get(
+                self._config.api_url + target,
+                timeout=wait,
+                verify=self._config.ssl,
+                stream=True,
+                allow_redirects=False,  # the credentials are for this host alone
+            ) as response:
+                body = self._read(response, deadline)
+        except EmqxError:
+            raise
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            self._check_open(deadline)
+            raise self._translate(error) from error
+        # A connection cut in the middle of its headers looks like an empty answer of status 200.
+        self._check_open(deadline)
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Answer(response.status_code, media_type, body, target)
+
+    def _read(self, response: requests.Response, deadline: Deadline) -> bytes:
+        body = bytearray()
+        raw: urllib3.HTTPResponse = response.raw
+        while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
+            body += chunk
+            self._check_open(deadline)
+            if len(body) > MAX_ANSWER_BYTES:
+                raise NotEmqx(f"{self._where} sent more than {MAX_ANSWER_BYTES >> 20} MiB")
+        return bytes(body)
+
+    @property
+    def _where(self) -> str:
+        return f"EMQX at {self._config.api_url}"
+
+    def _check_open(self, deadline: Deadline) -> None:
+        """Raise if the session was closed or the deadline has passed."""
+        if self._closed.is_set():
+            raise CannotConnect("the agent is shutting down")
+        if deadline.expired:
+            raise TimedOut(
+                f"{self._where} did not finish the poll within {deadline.seconds:g} s; raise"
+                " polling.deadline_seconds if the broker is healthy but slow"
+            )
+
+    def _translate(self, error: Exception) -> EmqxError:
+        cause = _root_cause(error)
+        text = printable(str(cause) or type(cause).__name__, 200)
+        if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+            return TlsFailure(
+                f"TLS with {self._where} failed: {text}; check emqx.api_url and emqx.ssl"
+                " (the path of the CA bundle that signed the broker's certificate)"
+            )
+        if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+            return TimedOut(
+                f"{self._where} did not answer within {self._config.timeout_seconds:g} s; raise"
+                " emqx.timeout_seconds if the broker is healthy but slow"
+            )
+        if isinstance(cause, urllib3.exceptions.IncompleteRead):
+            return Unreadable(f"{self._where} cut its answer short: {text}")
+        if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
+            return _CutOff(f"{self._where} closed the connection before it answered: {text}")
+        return CannotConnect(
+            f"cannot connect to {self._where}: {text}; check that the broker runs and"
+            " that emqx.api_url names its dashboard's host and port"
+        )
+
+    def _accept(self, answer: Answer) -> Answer:
+        """Return ``answer`` if its status is 200, else raise what the status means."""
+        if answer.status == 200:
+            return answer
+        words = self._words(answer)
+        match answer.status:
+            case 401:
+                raise Unauthorized(
+                    f"{self._where} refused the API key ({words}); check emqx.api_key and"
+                    " emqx.api_secret, and that the key is enabled and not expired"
+                )
+            case 403:
+                raise Forbidden(
+                    f"{self._where} does not allow this API key to read {_path(answer)} ({words});"
+                    " give the key the role viewer or administrator, and the scope connections"
+                )
+            case 404 if is_missing_client(answer):
+                return answer
+            case 404:
+                raise NotEmqx(
+                    f"{self._where} has no {_path(answer)} ({words}); check emqx.api_url, it"
+                    " should end in /api/; a broker that has just started says this too"
+                )
+            case status if 400 <= status < 500:
+                raise BadRequest(f"{self._where} refused {_path(answer)}: {words}")
+            case status if status >= 500:
+                raise ServerError(f"{self._where} failed to answer {_path(answer)}: {words}")
+            case _:
+                raise NotEmqx(
+                    f"{self._where} answered {_path(answer)} with {words}, which EMQX's API never"
+                    " does; check that emqx.api_url leads to EMQX itself"
+                )
+
+    def _words(self, answer: Answer) -> str:
+        """EMQX's own words on an error, fit to be printed and without the credentials."""
+        status = f"status {answer.status}"
+        try:
+            error = msgspec.json.decode(answer.body, type=_ErrorBody)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return f"{status}, {answer.media_type}" if answer.media_type else status
+        text = f"{error.code}: {error.message}" if error.code else error.message
+        for hidden in self._hidden:
+            text = text.replace(hidden, "********")
+        return f"{status}, {printable(text, 200)}" if text else status
+
+
+class _CutOff(CannotConnect):
+    """The connection ended before an answer: on one that was kept alive, nobody's fault."""
+
+
+def is_missing_client(answer: Answer) -> bool:
+    """Whether a 404 says that there is no such client, and not that there is no such path."""
+    try:
+        error = msgspec.json.decode(answer.body, type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return answer.status == 404 and error.code == "CLIENTID_NOT_FOUND"
+
+
+def _path(answer: Answer) -> str:
+    return printable(answer.target.partition("?")[0], 100)
+
+
+def _pause_after(attempt: int) -> float:
+    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads retries, guards nothing)
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the innermost error: requests and urllib3 wrap it several times."""
+    seen = {id(error)}
+    while True:
+        inner = next(
+            (
+                candidate
+                for candidate in (
+                    getattr(error, "reason", None),
+                    *error.args,
+                    error.__cause__,
+                    error.__context__,
+                )
+                if isinstance(candidate, BaseException) and id(candidate) not in seen
+            ),
+            None,
+        )
+        if inner is None:
+            return error
+        seen.add(id(inner))
+        error = inner
