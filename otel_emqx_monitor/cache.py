@@ -1,0 +1,205 @@
+"""One poll at a time, shared by all readers for ``ttl_seconds``.
+
+* A snapshot is fresh for ``ttl`` seconds from the start of its poll. The first to ask after that
+  starts the next poll; whoever asks meanwhile waits for the same one.
+* A failed poll is remembered too: EMQX is asked again after ``ttl``, then at growing intervals, so
+  that neither scrapes nor pushes hammer a broken broker.
+* While polls fail the last good data stays, until it is ``stale_after`` seconds old. From then on
+  every client is unknown.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+from otel_emqx_monitor import background
+from otel_emqx_monitor.emqx.errors import EmqxError, Reason
+from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.snapshot import Fleet, Health, Snapshot
+
+log = logging.getLogger(__name__)
+
+#: How long a callback of a foreign SDK waits for a poll; its own collect has a timeout of 10 s.
+CALLBACK_WAIT_SECONDS = 5.0
+
+_LONGEST_BACKOFF_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """``ttl``: seconds that a poll is good for. ``stale_after``: seconds until it is worthless."""
+
+    ttl: float
+    stale_after: float
+
+
+class SnapshotCache:
+    """Answers with the current snapshot and polls when it is due; safe for many threads.
+
+    Args:
+        broker: the alias of the broker.
+        poll: asks EMQX; raises ``EmqxError`` when that fails.
+        assess: makes the fleet of a poll.
+        nobody_known: the fleet in which every client is unknown.
+        freshness: how long polls are good for.
+        flags: the ``enable_*`` flags that are on.
+        clock: monotonic seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 (the parts that the agent wires together)
+        self,
+        broker: str,
+        poll: Callable[[], Poll],
+        assess: Callable[[Poll], Fleet],
+        nobody_known: Fleet,
+        freshness: Freshness,
+        *,
+        flags: frozenset[str] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.flags = flags
+        self._poll = poll
+        self._assess = assess
+        self._nobody_known = nobody_known
+        self._freshness = freshness
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._running: Future[None] | None = None
+        self._next_poll = float("-inf")
+        self._good_since: float | None = None
+        self._outage = _Outage()
+        self._snapshot = Snapshot(
+            broker,
+            nobody_known,
+            Health(
+                up=None,
+                last_success=None,
+                poll_duration=None,
+                errors=dict.fromkeys(Reason, 0),
+            ),
+        )
+        self._pinned: ContextVar[Snapshot | None] = ContextVar("pinned", default=None)
+
+    def refresh(self) -> "Future[None] | None":
+        """Start a poll if one is due; return the one under way, or ``None`` when none is needed.
+
+        The future never holds an exception.
+        """
+        with self._lock:
+            if self._running is None and self._clock() >= self._next_poll:
+                began = self._clock()
+                self._running = background.start("poll", lambda: self._run(began))
+            return self._running
+
+    def current(self) -> Snapshot:
+        """Return what is known now, without asking EMQX."""
+        with self._lock:
+            stale = (
+                self._good_since is not None
+                and self._clock() - self._good_since > self._freshness.stale_after
+            )
+            if stale:
+                self._good_since = None
+                self._snapshot = replace(self._snapshot, fleet=self._nobody_known)
+            return self._snapshot
+
+    def snapshot(self) -> Snapshot:
+        """Return the pinned snapshot, or the current one after waiting for a poll that is due."""
+        pinned = self._pinned.get()
+        if pinned is not None:
+            return pinned
+        poll = self.refresh()
+        if poll is not None:
+            _wait(poll, CALLBACK_WAIT_SECONDS)
+        return self.current()
+
+    @contextmanager
+    def pinned(self, snapshot: Snapshot) -> Iterator[None]:
+        """Make ``snapshot()`` return this one in the current thread: one collect, one snapshot."""
+        token = self._pinned.set(snapshot)
+        try:
+            yield
+        finally:
+            self._pinned.reset(token)
+
+    def _run(self, began: float) -> None:
+        try:
+            poll = self._poll()
+            fleet = self._assess(poll)
+        except EmqxError as error:
+            self._failed(began, error.reason, str(error))
+        except Exception as error:
+            log.exception("the poll failed in a way that is a bug of this program")
+            self._failed(began, Reason.INTERNAL, repr(error))
+        else:
+            self._succeeded(began, poll, fleet)
+
+    def _succeeded(self, began: float, poll: Poll, fleet: Fleet) -> None:
+        with self._lock:
+            self._good_since = self._clock()
+            health = replace(
+                self._snapshot.health,
+                up=True,
+                last_success=poll.finished_at,
+                poll_duration=poll.duration,
+            )
+            self._snapshot = replace(self._snapshot, fleet=fleet, health=health)
+            self._next_poll = began + self._freshness.ttl
+            self._outage.end(self._clock())
+            self._running = None
+
+    def _failed(self, began: float, reason: Reason, text: str) -> None:
+        with self._lock:
+            now = self._clock()
+            errors = dict(self._snapshot.health.errors)
+            errors[reason] += 1
+            health = replace(
+                self._snapshot.health, up=False, poll_duration=now - began, errors=errors
+            )
+            self._snapshot = replace(self._snapshot, health=health)
+            self._outage.go_on(now, text)
+            self._next_poll = now + self._backoff()
+            self._running = None
+
+    def _backoff(self) -> float:
+        first = max(self._freshness.ttl, 1.0)
+        longest = max(first, _LONGEST_BACKOFF_SECONDS)
+        return min(longest, first * 2.0 ** min(self._outage.failures - 1, 10))
+
+
+class _Outage:
+    """Counts failed polls in a row; logs once when an outage begins and once when it ends."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._began = 0.0
+        self._last = ""
+
+    def go_on(self, now: float, text: str) -> None:
+        if self.failures == 0:
+            self._began = now
+            log.error("%s; asking again until it works", text)
+        self.failures += 1
+        self._last = text
+
+    def end(self, now: float) -> None:
+        if self.failures:
+            log.info(
+                "EMQX answers again after %.0f s and %d failed polls, the last one: %s",
+                now - self._began,
+                self.failures,
+                self._last,
+            )
+        self.failures = 0
+
+
+def _wait(poll: "Future[None]", seconds: float) -> None:
+    try:
+        poll.result(timeout=seconds)
+    except TimeoutError:
+        return  # the poll goes on; the caller takes what is known

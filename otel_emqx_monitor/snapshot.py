@@ -1,0 +1,83 @@
+"""What is known of the watched clients and of the agent itself at one moment; immutable."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Protocol
+
+from otel_emqx_monitor.emqx.errors import Reason
+from otel_emqx_monitor.emqx.rows import Row
+
+
+class State(StrEnum):
+    """The presence of a client: what EMQX said, or that it is not known. Never a guess."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"  # the broker still holds the session
+    ABSENT = "absent"  # a complete, successful poll had no row for it
+    UNKNOWN = "unknown"  # no successful poll, or the last one is too old
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One watched client in one poll; ``row`` is ``None`` when absent or unknown."""
+
+    alias: str
+    client_id: str
+    state: State
+    row: Row | None = None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All watched clients as one complete poll saw them, in the order of the configuration.
+
+    ``polled_at`` is when that poll ended (seconds since the epoch, the agent's clock), or ``None``
+    when there was none or it is too old: then every client is unknown.
+    """
+
+    clients: tuple[Client, ...]
+    polled_at: float | None
+
+    @cached_property
+    def states(self) -> Mapping[State, int]:
+        """How many clients are in each state; every state is present."""
+        counted = Counter(client.state for client in self.clients)
+        return {state: counted[state] for state in State}
+
+
+@dataclass(frozen=True)
+class Health:
+    """How asking EMQX is going; ``None`` stands for what has not happened yet.
+
+    ``up``: whether the last poll succeeded. ``last_success``: when the last good poll ended,
+    seconds since the epoch. ``poll_duration``: seconds the last poll took, good or failed.
+    ``errors``: failed polls since the start, by reason; every reason is present.
+    """
+
+    up: bool | None
+    last_success: float | None
+    poll_duration: float | None
+    errors: Mapping[Reason, int]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One consistent view for every reader: the fleet, and the agent's own health."""
+
+    broker: str
+    fleet: Fleet
+    health: Health
+
+
+class Source(Protocol):
+    """Where instruments read: ``snapshot`` returns the view that is current now."""
+
+    @property
+    def flags(self) -> frozenset[str]:
+        """The ``enable_*`` flags that are on; they choose which instruments exist."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the current snapshot; never raises for anything EMQX can cause."""
