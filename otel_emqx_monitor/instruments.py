@@ -1,0 +1,316 @@
+"""The one table of all metrics, and the instruments that are made from it.
+
+Nothing else in the program knows the name of a metric. The names, HELP texts and labels of the
+client metrics are those of emqx-client-monitor, so that dashboards go on working; its HELP says
+"received" for sent messages too, and stays so.
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+
+from opentelemetry.metrics import CallbackOptions, Meter
+
+from otel_emqx_monitor.columns import Column, Series
+from otel_emqx_monitor.emqx.rows import attribute
+from otel_emqx_monitor.snapshot import Client, Fleet, Health, Snapshot, Source, State
+from otel_emqx_monitor.version import __version__
+
+PREFIX = "emqx_client_monitor_"
+
+#: The fields that identify a client and tell its presence, whatever is exported.
+IDENTITY_FIELDS = frozenset({"clientid", "username", "connected", "connected_at"})
+
+
+class Kind(StrEnum):
+    """The kind of an instrument; a counter's exposition name ends in ``_total``."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table.
+
+    ``name`` is without prefix and without the ``_total`` of counters. ``flag`` names the
+    ``enable_*`` flag that switches it on, ``None`` is always on. ``labels`` are those beside
+    ``broker``; ``fields`` are the fields of EMQX's rows that it reads.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...]
+    observe: Callable[[Snapshot], Column]
+    flag: str | None = None
+    fields: frozenset[str] = frozenset()
+
+    @property
+    def instrument_name(self) -> str:
+        """The name of the OpenTelemetry instrument."""
+        return PREFIX + self.name
+
+    @property
+    def exposition_name(self) -> str:
+        """The name in a Prometheus exposition."""
+        return self.instrument_name + ("_total" if self.kind is Kind.COUNTER else "")
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One series of every client: its extra labels, and the field its value comes from."""
+
+    field: str
+    labels: Mapping[str, str]
+
+
+def _client_labels(broker: str, client: Client) -> dict[str, str]:
+    return {"alias": client.alias, "broker": broker, "client_id": client.client_id}
+
+
+def _number(value: float | datetime | None) -> float | None:
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def _observe_rows(snapshot: Snapshot, *, kind: Kind, samples: tuple[_Sample, ...]) -> Column:
+    """Read one value per client and sample; a field that a row lacks gives no series."""
+    series: list[Series] = []
+    values: list[int | float] = []
+    readers = [(attribute(sample.field), sample.labels) for sample in samples]
+    for client in snapshot.fleet.clients:
+        row = client.row
+        if row is None:
+            continue
+        start = _number(row.connected_at) if kind is Kind.COUNTER else None
+        for name, extra in readers:
+            value = _number(getattr(row, name))
+            if value is not None:
+                labels = {**_client_labels(snapshot.broker, client), **extra}
+                series.append(Series(labels, start))
+                values.append(value)
+    return Column(series, values)
+
+
+def _observe_connected(snapshot: Snapshot) -> Column:
+    """0 or 1 for every client whose state is known; unknown clients have no sample."""
+    known = [client for client in snapshot.fleet.clients if client.state is not State.UNKNOWN]
+    return Column(
+        [Series(_client_labels(snapshot.broker, client)) for client in known],
+        [int(client.state is State.CONNECTED) for client in known],
+    )
+
+
+def _of_rows(
+    name: str, kind: Kind, flag: str, help_text: str, *samples: tuple[str, Mapping[str, str]]
+) -> Metric:
+    """Make the metric whose series are ``samples``: pairs of a row's field and extra labels."""
+    parts = tuple(_Sample(field, labels) for field, labels in samples)
+    return Metric(
+        name=name,
+        kind=kind,
+        help=help_text,
+        labels=("alias", "client_id", *parts[0].labels),
+        observe=partial(_observe_rows, kind=kind, samples=parts),
+        flag=flag,
+        fields=frozenset(sample.field for sample in parts),
+    )
+
+
+Readings = Iterable[tuple[Mapping[str, str], int | float | None]]
+
+
+def _of_agent(
+    name: str,
+    kind: Kind,
+    help_text: str,
+    read: Callable[[Fleet, Health], Readings],
+    label: str | None = None,
+) -> Metric:
+    """Make a metric of the agent itself; a value of ``None`` has not happened yet: no sample."""
+
+    def observe(snapshot: Snapshot) -> Column:
+        known = [
+            (Series({"broker": snapshot.broker, **labels}), value)
+            for labels, value in read(snapshot.fleet, snapshot.health)
+            if value is not None
+        ]
+        return Column([series for series, _ in known], [value for _, value in known])
+
+    labels = () if label is None else (label,)
+    return Metric(name=name, kind=kind, help=help_text, labels=labels, observe=observe)
+
+
+def _observe_build(_snapshot: Snapshot) -> Column:
+    build = {"python_version": platform.python_version(), "version": __version__}
+    return Column([Series(build)], [1])
+
+
+_RX, _TX = {"direction": "rx"}, {"direction": "tx"}
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        name="connected",
+        kind=Kind.GAUGE,
+        help="Is client connected",
+        labels=("alias", "client_id"),
+        observe=_observe_connected,
+        fields=frozenset({"connected"}),
+    ),
+    _of_rows(
+        "subscriptions",
+        Kind.GAUGE,
+        "enable_subscription_count",
+        "Number of subscriptions",
+        ("subscriptions_cnt", {}),
+    ),
+    _of_rows(
+        "inflights",
+        Kind.GAUGE,
+        "enable_inflight_metrics",
+        "Number of inflight messages",
+        ("inflight_cnt", {}),
+    ),
+    _of_rows(
+        "created_at",
+        Kind.GAUGE,
+        "enable_dates",
+        "Client creation time (epoch seconds)",
+        ("created_at", {}),
+    ),
+    _of_rows(
+        "connected_at",
+        Kind.GAUGE,
+        "enable_dates",
+        "Client last connected time (epoch seconds)",
+        ("connected_at", {}),
+    ),
+    _of_rows(
+        "messages_processed",
+        Kind.COUNTER,
+        "enable_processed_counters",
+        "Number of received messages processed (total)",
+        ("recv_msg", _RX),
+        ("send_msg", _TX),
+    ),
+    _of_rows(
+        "messages_processed_by_qos",
+        Kind.COUNTER,
+        "enable_qos_split",
+        "Number of received messages processed split by QoS",
+        ("recv_msg.qos0", _RX | {"qos": "0"}),
+        ("recv_msg.qos1", _RX | {"qos": "1"}),
+        ("recv_msg.qos2", _RX | {"qos": "2"}),
+        ("send_msg.qos0", _TX | {"qos": "0"}),
+        ("send_msg.qos1", _TX | {"qos": "1"}),
+        ("send_msg.qos2", _TX | {"qos": "2"}),
+    ),
+    _of_rows(
+        "messages_dropped",
+        Kind.COUNTER,
+        "enable_dropped_counters",
+        "Number of received messages dropped (total)",
+        ("recv_msg.dropped", _RX),
+        ("send_msg.dropped", _TX),
+    ),
+    _of_rows(
+        "messages_dropped_by_reason",
+        Kind.COUNTER,
+        "enable_reason_split",
+        "Number of received messages dropped split by reason",
+        ("recv_msg.dropped.await_pubrel_timeout", _RX | {"reason": "await_pubrel_timeout"}),
+        ("send_msg.dropped.expired", _TX | {"reason": "expired"}),
+        ("send_msg.dropped.queue_full", _TX | {"reason": "queue_full"}),
+        ("send_msg.dropped.too_large", _TX | {"reason": "too_large"}),
+    ),
+    _of_rows(
+        "bytes",
+        Kind.COUNTER,
+        "enable_bytes_metrics",
+        "Number of received raw octets (bytes)",
+        ("recv_oct", _RX),
+        ("send_oct", _TX),
+    ),
+    _of_rows(
+        "packets",
+        Kind.COUNTER,
+        "enable_packet_metrics",
+        "Number of received MQTT packets",
+        ("recv_pkt", _RX),
+        ("send_pkt", _TX),
+    ),
+    _of_agent(
+        "up",
+        Kind.GAUGE,
+        "Whether the last poll of EMQX succeeded",
+        lambda _, health: [({}, None if health.up is None else int(health.up))],
+    ),
+    _of_agent(
+        "last_success_timestamp_seconds",
+        Kind.GAUGE,
+        "When the last successful poll of EMQX ended (epoch seconds)",
+        lambda _, health: [({}, health.last_success)],
+    ),
+    _of_agent(
+        "poll_duration_seconds",
+        Kind.GAUGE,
+        "How long the last poll of EMQX took, successful or not",
+        lambda _, health: [({}, health.poll_duration)],
+    ),
+    _of_agent(
+        "poll_errors",
+        Kind.COUNTER,
+        "Number of failed polls of EMQX by reason",
+        lambda _, health: [
+            ({"reason": reason.value}, count) for reason, count in health.errors.items()
+        ],
+        label="reason",
+    ),
+    _of_agent(
+        "clients",
+        Kind.GAUGE,
+        "Number of monitored clients by state",
+        lambda fleet, _: [({"state": state.value}, n) for state, n in fleet.states.items()],
+        label="state",
+    ),
+    Metric(
+        name="build_info",
+        kind=Kind.GAUGE,
+        help="The version of the agent and of the Python that runs it",
+        labels=("python_version", "version"),
+        observe=_observe_build,
+    ),
+)
+
+
+def enabled(flags: frozenset[str]) -> tuple[Metric, ...]:
+    """Return the metrics that exist when ``flags`` are on, in the order of the table."""
+    return tuple(metric for metric in METRICS if metric.flag is None or metric.flag in flags)
+
+
+def fields_for(flags: frozenset[str]) -> frozenset[str]:
+    """Return the fields of EMQX's rows that the metrics enabled by ``flags`` need."""
+    return IDENTITY_FIELDS.union(*(metric.fields for metric in enabled(flags)))
+
+
+def register(meter: Meter, source: Source) -> None:
+    """Create the observable instruments on ``meter``; their callbacks read ``source``.
+
+    Works on the ``Meter`` of any OpenTelemetry SDK, so these metrics can live in any application.
+    Which instruments exist follows from ``source.flags``.
+    """
+    for metric in enabled(source.flags):
+        create = (
+            meter.create_observable_counter
+            if metric.kind is Kind.COUNTER
+            else meter.create_observable_gauge
+        )
+        create(metric.instrument_name, [partial(_observe, metric, source)], description=metric.help)
+
+
+def _observe(metric: Metric, source: Source, _options: CallbackOptions) -> Column:
+    return metric.observe(source.snapshot())

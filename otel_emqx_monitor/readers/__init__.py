@@ -1,0 +1,1 @@
+"""How the instruments leave the process: a Prometheus exposition, OTLP to a Collector."""
