@@ -1,0 +1,224 @@
+"""The commands: options in, messages and exit codes out."""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from otel_emqx_monitor.version import __version__
+
+if TYPE_CHECKING:
+    from otel_emqx_monitor.config import Config
+    from otel_emqx_monitor.snapshot import Fleet
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_CODES = {
+    0: "Done. `check`: all monitored clients are connected.",
+    1: "`check`: some monitored clients are not connected. Else: the port cannot be listened on.",
+    2: "Wrong usage or wrong configuration.",
+    3: "EMQX could not be asked.",
+}
+
+
+class Commands(click.Group):
+    """Ends the program with its message where an exception has an ``exit_code``: no traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            exit_code = getattr(error, "exit_code", None)
+            if exit_code is None:
+                raise
+            click.echo(f"otel-emqx-monitor: {error}", err=True)
+            return ctx.exit(exit_code)
+
+
+def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep an option that may stand before or after the command's name; the later one wins."""
+    if value is not None:
+        ctx.meta[f"otel_emqx_monitor.{parameter.name}"] = value
+
+
+def _recall(name: str, default: Any = None) -> Any:
+    return click.get_current_context().meta.get(f"otel_emqx_monitor.{name}", default)
+
+
+def _log_options(command: F) -> F:
+    for name, choices in (
+        ("--log-level", ["debug", "info", "warning", "error"]),
+        ("--log-format", ["text", "json"]),
+    ):
+        command = click.option(
+            name,
+            type=click.Choice(choices),
+            callback=_remember,
+            expose_value=False,
+            help=f"Default: {'info' if name == '--log-level' else 'text'}.",
+        )(command)
+    return command
+
+
+def _config_option(command: F) -> F:
+    return click.option(
+        "--cfg",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        callback=_remember,
+        expose_value=False,
+        help="The configuration. Default: ~/.config/otel-emqx-monitor/config.yaml.",
+    )(command)
+
+
+def _load_config() -> "Config":
+    from otel_emqx_monitor.config import load
+
+    return load(_recall("cfg"))
+
+
+def _start_logging() -> None:
+    from otel_emqx_monitor import logs
+
+    logs.configure(_recall("log_format", "text"), _recall("log_level", "info"))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="otel-emqx-monitor")
+@_config_option
+@_log_options
+def main() -> None:
+    """Watch the MQTT clients of an EMQX broker and export them as OpenTelemetry metrics."""
+
+
+@main.command()
+@_config_option
+@_log_options
+def prometheus() -> None:
+    """Serve the metrics for Prometheus to scrape."""
+    from otel_emqx_monitor.agent import run
+
+    config = _load_config()
+    _start_logging()
+    run(config)
+
+
+@main.command()
+@click.option("--all", "everyone", is_flag=True, help="All clients, not only the monitored ones.")
+@click.option("--output", type=click.Choice(["table", "json", "csv"]), default="table")
+@_config_option
+@_log_options
+@click.pass_context
+def check(ctx: click.Context, everyone: bool, output: str) -> None:
+    """Ask EMQX once and print how the clients are.
+
+    Exit code 0: all monitored clients are connected; 1: some are not; 2: wrong usage or
+    configuration; 3: EMQX could not be asked.
+    """
+    from otel_emqx_monitor import report
+    from otel_emqx_monitor.agent import watched
+    from otel_emqx_monitor.emqx.client import EmqxClient
+    from otel_emqx_monitor.presence import assess
+
+    config = _load_config()
+    _start_logging()
+    targets = None if everyone else watched(config)
+    client = EmqxClient(
+        config.emqx,
+        report.FIELDS,
+        None if targets is None else [target.client_id for target in targets],
+        deadline_seconds=config.polling.deadline_seconds,
+    )
+    fleet = assess(client.poll(), targets)
+    click.echo(_report(fleet, config.emqx.alias, output, everyone))
+    ctx.exit(0 if everyone else report.exit_code(fleet))
+
+
+def _report(fleet: "Fleet", broker: str, output: str, everyone: bool) -> str:
+    from otel_emqx_monitor import report
+
+    now = datetime.now(UTC)
+    if output == "json":
+        return report.render_json(fleet, broker, now)
+    if output == "csv":
+        return report.render_csv(fleet).removesuffix("\n")
+    table = report.render_table(
+        fleet,
+        now,
+        title_column="Client ID" if everyone else "Alias",
+        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        encoding=sys.stdout.encoding,
+    )
+    noun = "clients" if everyone else "monitored"
+    return "\n".join([*table, report.summary(fleet, noun=noun)])
+
+
+@main.command()
+@click.option("--connect", is_flag=True, help="Also ask EMQX whether the configuration works.")
+@click.option("--show", is_flag=True, help="Print the effective configuration, secrets masked.")
+@_config_option
+@_log_options
+def validate(connect: bool, show: bool) -> None:
+    """Check the configuration, without a broker unless --connect is given."""
+    from otel_emqx_monitor.config import effective_yaml
+
+    config = _load_config()
+    if show:
+        click.echo(effective_yaml(config), nl=False)
+    else:
+        click.echo(f"The configuration is valid: {_count(config)} of {config.emqx.alias}.")
+    if connect:
+        _start_logging()
+        click.echo(_probe(config), err=show)
+
+
+def _probe(config: "Config") -> str:
+    """Ask EMQX who it is and whether it shows its clients; one line for people."""
+    from otel_emqx_monitor.emqx.client import EmqxClient
+    from otel_emqx_monitor.text import printable
+
+    client = EmqxClient(
+        config.emqx, ["clientid"], None, deadline_seconds=config.polling.deadline_seconds
+    )
+    broker = client.probe()
+    versions = ", ".join(sorted({printable(version, 40) for version in broker.versions}))
+    nodes = f"{len(broker.nodes)} running nodes" if len(broker.nodes) > 1 else "1 running node"
+    return (
+        f"EMQX {versions or 'of unknown version'} at {config.emqx.api_url} accepts the API key and"
+        f" shows its clients ({nodes if broker.nodes else 'nodes not readable with this key'})."
+    )
+
+
+def _count(config: "Config") -> str:
+    count = len(config.monitored_clients)
+    return f"{count} monitored client{'' if count == 1 else 's'}"
+
+
+@main.command()
+@click.option("--clients", type=click.IntRange(1, 100_000), default=25, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=9671, show_default=True)
+@_log_options
+def demo(clients: int, port: int) -> None:
+    """Run a simulated broker and the agent on it, to see what it does."""
+    from otel_emqx_monitor.demo import run_demo
+
+    _start_logging()
+    run_demo(clients, port)
+
+
+@main.command()
+@click.option("--clients", type=click.IntRange(0, 1_000_000), default=1_000, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=18083, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other clients.")
+def simulate(clients: int, port: int, seed: int) -> None:
+    """Run a simulated broker alone: EMQX's REST API with made-up clients."""
+    from otel_emqx_monitor.simulator.command import run_simulator
+
+    run_simulator(clients, port, seed)

@@ -1,0 +1,55 @@
+"""Log lines: one event, one line, as text or as JSON."""
+
+import json
+import logging
+import sys
+import time
+from typing import TextIO
+
+from otel_emqx_monitor.text import printable
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("text", "json")
+
+
+def configure(output: str, level: str, stream: TextIO | None = None) -> None:
+    """Send all log records of ``level`` and above to ``stream`` (standard error by default).
+
+    Args:
+        output: ``text`` or ``json``.
+        level: one of ``LEVELS``.
+        stream: where lines go.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Json() if output == "json" else _Text())
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for chatty in ("urllib3", "asyncio", "uvicorn"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _when(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03d}Z"
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return time, level and message; what a stranger could have put into it is escaped."""
+        line = f"{_when(record)} {record.levelname:<7} {printable(record.getMessage())}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one JSON object with ``time``, ``level``, ``logger`` and ``message``."""
+        event = {
+            "time": _when(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(event)
