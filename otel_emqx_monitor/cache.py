@@ -13,14 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from otel_emqx_monitor import background
-from otel_emqx_monitor.emqx.errors import EmqxError, Reason
+from otel_emqx_monitor.emqx.errors import Closed, EmqxError, Reason
 from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.snapshot import Fleet, Health, Snapshot
+from otel_emqx_monitor.outage import Outage
+from otel_emqx_monitor.snapshot import Fleet, Health, Pushes, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class SnapshotCache:
         freshness: how long polls are good for.
         flags: the ``enable_*`` flags that are on.
         clock: monotonic seconds.
+        started_at: when the agent began to count, in seconds since the epoch.
     """
 
     def __init__(  # noqa: PLR0913 (the parts that the agent wires together)
@@ -61,6 +63,7 @@ class SnapshotCache:
         *,
         flags: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
+        started_at: float | None = None,
     ) -> None:
         self.flags = flags
         self._poll = poll
@@ -72,7 +75,7 @@ class SnapshotCache:
         self._running: Future[None] | None = None
         self._next_poll = float("-inf")
         self._good_since: float | None = None
-        self._outage = _Outage()
+        self._outage = Outage(log, "EMQX answers again", "failed polls")
         self._snapshot = Snapshot(
             broker,
             nobody_known,
@@ -82,6 +85,7 @@ class SnapshotCache:
                 poll_duration=None,
                 errors=dict.fromkeys(Reason, 0),
             ),
+            time.time() if started_at is None else started_at,
         )
         self._pinned: ContextVar[Snapshot | None] = ContextVar("pinned", default=None)
 
@@ -113,10 +117,20 @@ class SnapshotCache:
         pinned = self._pinned.get()
         if pinned is not None:
             return pinned
+        self.await_poll(CALLBACK_WAIT_SECONDS)
+        return self.current()
+
+    def await_poll(self, seconds: float) -> None:
+        """Wait for a poll that is due or under way, ``seconds`` at most; it goes on behind that."""
         poll = self.refresh()
         if poll is not None:
-            _wait(poll, CALLBACK_WAIT_SECONDS)
-        return self.current()
+            with suppress(TimeoutError):
+                poll.result(timeout=seconds)
+
+    def note_pushes(self, pushes: Pushes) -> None:
+        """Make ``pushes`` part of this and all later snapshots."""
+        with self._lock:
+            self._snapshot = replace(self._snapshot, pushes=pushes)
 
     @contextmanager
     def pinned(self, snapshot: Snapshot) -> Iterator[None]:
@@ -131,6 +145,10 @@ class SnapshotCache:
         try:
             poll = self._poll()
             fleet = self._assess(poll)
+        except Closed:
+            with self._lock:
+                self._next_poll = float("inf")
+                self._running = None
         except EmqxError as error:
             self._failed(began, error.reason, str(error))
         except Exception as error:
@@ -170,36 +188,3 @@ class SnapshotCache:
         first = max(self._freshness.ttl, 1.0)
         longest = max(first, _LONGEST_BACKOFF_SECONDS)
         return min(longest, first * 2.0 ** min(self._outage.failures - 1, 10))
-
-
-class _Outage:
-    """Counts failed polls in a row; logs once when an outage begins and once when it ends."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self._began = 0.0
-        self._last = ""
-
-    def go_on(self, now: float, text: str) -> None:
-        if self.failures == 0:
-            self._began = now
-            log.error("%s; asking again until it works", text)
-        self.failures += 1
-        self._last = text
-
-    def end(self, now: float) -> None:
-        if self.failures:
-            log.info(
-                "EMQX answers again after %.0f s and %d failed polls, the last one: %s",
-                now - self._began,
-                self.failures,
-                self._last,
-            )
-        self.failures = 0
-
-
-def _wait(poll: "Future[None]", seconds: float) -> None:
-    try:
-        poll.result(timeout=seconds)
-    except TimeoutError:
-        return  # the poll goes on; the caller takes what is known

@@ -24,7 +24,8 @@ def configure(output: str, level: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(_Json() if output == "json" else _Text())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for chatty in ("urllib3", "asyncio", "uvicorn"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+        # What goes wrong is told by us; urllib3 would quote what strangers sent.
+        logging.getLogger(chatty).setLevel(max(logging.ERROR, logging.getLogger().level))
 
 
 def _when(record: logging.LogRecord) -> str:

@@ -63,13 +63,41 @@ class Health:
     errors: Mapping[Reason, int]
 
 
+class Outcome(StrEnum):
+    """What became of one export by OTLP, and of its points."""
+
+    SUCCESS = "success"
+    REFUSED = "refused"  # the Collector answered, and said no
+    DROPPED = "dropped"  # it could not be delivered in time
+
+
+@dataclass(frozen=True)
+class Pushes:
+    """Exports by OTLP since the start; ``last_success`` is in seconds since the epoch.
+
+    ``exports`` and ``points`` count requests and data points; every outcome is present.
+    """
+
+    exports: Mapping[Outcome, int]
+    points: Mapping[Outcome, int]
+    last_success: float | None
+
+
+NO_PUSHES = Pushes(dict.fromkeys(Outcome, 0), dict.fromkeys(Outcome, 0), None)
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """One consistent view for every reader: the fleet, and the agent's own health."""
+    """One consistent view for every reader: the fleet, and the agent's own health.
+
+    ``started_at`` is when the agent began to count, in seconds since the epoch.
+    """
 
     broker: str
     fleet: Fleet
     health: Health
+    started_at: float
+    pushes: Pushes = NO_PUSHES
 
 
 class Source(Protocol):

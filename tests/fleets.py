@@ -27,7 +27,7 @@ def fleet(*rows: Row, watched: list[str] | None = None) -> Fleet:
 
 
 def snapshot(*rows: Row, watched: list[str] | None = None, health: Health = CALM) -> Snapshot:
-    return Snapshot("broker", fleet(*rows, watched=watched), health)
+    return Snapshot("broker", fleet(*rows, watched=watched), health, started_at=500.0)
 
 
 class FixedSource:

@@ -186,7 +186,7 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
     clock.now += 30
     cache.snapshot()
     assert caplog.messages == [
-        "cannot connect to EMQX at X: refused; asking again until it works",
+        "cannot connect to EMQX at X: refused; trying again until it works",
         (
             "EMQX answers again after 300 s and 10 failed polls, the last one:"
             " cannot connect to EMQX at X: refused"

@@ -2,7 +2,7 @@
 
 A poll is whole or it is an error. Rows can slip from one page to another while clients come and go
 (EMQX pages through a live table), so a watched client that a sweep of several pages did not show is
-looked up by its id before it is called absent.
+asked for once more before it is called absent.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from otel_emqx_monitor.config.model import EmqxConfig
-from otel_emqx_monitor.emqx.deadline import Deadline
+from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.emqx.dialect import PLAINEST, Dialect, dialect_of
 from otel_emqx_monitor.emqx.errors import Forbidden, NotEmqx, Unreadable
 from otel_emqx_monitor.emqx.http import Answer, Http, is_missing_client
@@ -23,11 +23,18 @@ from otel_emqx_monitor.emqx.plan import (
     Lookups,
     Plan,
     Sweep,
-    can_look_up,
     choose,
     encode_id,
 )
-from otel_emqx_monitor.emqx.rows import Page, Poll, Row, decode_page, decode_row, newest_by_id
+from otel_emqx_monitor.emqx.rows import (
+    Count,
+    Page,
+    Poll,
+    Row,
+    decode_page,
+    decode_row,
+    newest_by_id,
+)
 from otel_emqx_monitor.text import printable
 
 T = TypeVar("T")
@@ -42,7 +49,7 @@ class Node(msgspec.Struct, frozen=True):
     node: str
     version: str = ""
     node_status: str = ""
-    connections: int | None = None
+    connections: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -156,19 +163,18 @@ class EmqxClient:
         return Broker((), (status.rel_vsn,), dialect_of([status.rel_vsn]))
 
     def _rows(self, broker: Broker, deadline: Deadline) -> dict[str, Row]:
-        match self._plan(broker):
+        plan = Sweep() if self._watched is None else self._plan(self._watched, broker)
+        match plan:
             case Lookups(ids):
                 return self._look_up(ids, deadline)
             case Batches(groups):
                 return self._batches(groups, broker.dialect, deadline)
             case Sweep():
-                return self._sweep(broker.dialect, deadline)
+                return self._sweep(broker, deadline)
 
-    def _plan(self, broker: Broker) -> Plan:
-        if self._watched is None:
-            return Sweep()
+    def _plan(self, ids: Sequence[str], broker: Broker) -> Plan:
         nodes = max(1, len(broker.nodes))
-        return choose(self._watched, broker.dialect, self._sessions, nodes, self._room())
+        return choose(ids, broker.dialect, self._sessions, nodes, self._room())
 
     def _room(self) -> int:
         """Bytes of a request line that are free for ids."""
@@ -189,19 +195,31 @@ class EmqxClient:
             rows |= found
         return rows
 
-    def _sweep(self, dialect: Dialect, deadline: Deadline) -> dict[str, Row]:
-        rows, pages = self._pages("", dialect, deadline, self._wanted)
-        if self._watched is not None:
-            missing = [client_id for client_id in self._watched if client_id not in rows]
-            if pages > 1:
-                rows |= self._look_up(self._doubtful(missing), deadline)
-            self._known_absent = frozenset(missing).difference(rows)
+    def _sweep(self, broker: Broker, deadline: Deadline) -> dict[str, Row]:
+        rows, pages = self._pages("", broker.dialect, deadline, self._wanted)
+        if self._watched is None:
+            return rows
+        missing = frozenset(self._watched).difference(rows)
+        doubtful = missing - self._known_absent
+        if pages > 1 and doubtful:
+            rows |= self._ask_again(sorted(doubtful), broker, deadline)
+        self._known_absent = missing.difference(rows)
         return rows
 
-    def _doubtful(self, missing: Iterable[str]) -> list[str]:
-        """Of the ids that a sweep did not show, those that were not absent before."""
-        room = self._room()
-        return [i for i in missing if i not in self._known_absent and can_look_up(i, room)]
+    def _ask_again(
+        self, doubtful: Sequence[str], broker: Broker, deadline: Deadline
+    ) -> dict[str, Row]:
+        """Ask for ids that several pages did not show, in the cheapest way; it may be more pages.
+
+        After a node's rows vanish there can be thousands, and a lookup each would take minutes.
+        """
+        match self._plan(doubtful, broker):
+            case Lookups(ids):
+                return self._look_up(ids, deadline)
+            case Batches(groups):
+                return self._batches(groups, broker.dialect, deadline)
+            case Sweep():
+                return self._pages("", broker.dialect, deadline, frozenset(doubtful))[0]
 
     def _pages(
         self, only: str, dialect: Dialect, deadline: Deadline, wanted: frozenset[str] | None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+_NUMBERS = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", re.ASCII)
 
 #: ``GET /clients/:id`` asks one node since 5.7.2, every running node in turn before.
 _LOOKUP_BY_REGISTRY = (5, 7, 2)

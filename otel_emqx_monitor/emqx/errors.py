@@ -11,7 +11,8 @@
     ├── BadRequest      400, 414 and the like: EMQX refused what was asked
     ├── NotEmqx         something answered that is not EMQX's API
     ├── ServerError     5xx: EMQX failed, or a node of its cluster is down
-    └── Unreadable      an answer that is cut short, or not what the API promises
+    ├── Unreadable      an answer that is cut short, or not what the API promises
+    └── Closed          nothing is wrong: this program is about to end
 
 ``str(error)`` is one line for a person: what happened, where, and what to do. It never holds a
 credential; text that EMQX sent is quoted, shortened and free of control characters.
@@ -102,3 +103,9 @@ class Unreadable(EmqxError):
 
     reason = Reason.UNREADABLE
     retryable = True
+
+
+class Closed(EmqxError):
+    """The client was closed while it asked; no failure of EMQX, so nobody counts it."""
+
+    reason = Reason.CONNECTION

@@ -5,8 +5,10 @@ deadline bounds the whole poll, even against a peer that sends one byte a second
 """
 
 import base64
+import http.client
 import logging
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +21,11 @@ import urllib3.exceptions
 from requests.auth import HTTPBasicAuth
 
 from otel_emqx_monitor.config.model import EmqxConfig
-from otel_emqx_monitor.emqx.deadline import Deadline
+from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.emqx.errors import (
     BadRequest,
     CannotConnect,
+    Closed,
     EmqxError,
     Forbidden,
     NotEmqx,
@@ -49,7 +52,7 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What EMQX sent: the status, the media type without parameters, and the body."""
+    """What EMQX sent: the status, the media type ("" when it is not one), and the body."""
 
     status: int
     media_type: str
@@ -97,6 +100,8 @@ class Http:
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[Deadline]:
         """Bound all questions inside the block; at its end a hanging one is cut off."""
+        if not self._closed.is_set():
+            self._open.admit()
         deadline = Deadline(seconds)
         timer = threading.Timer(seconds, self._open.shutdown)
         timer.daemon = True
@@ -159,7 +164,7 @@ class Http:
             raise self._translate(error) from error
         # A connection cut in the middle of its headers looks like an empty answer of status 200.
         self._check_open(deadline)
-        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        media_type = _media_type(response.headers.get("Content-Type", ""))
         return Answer(response.status_code, media_type, body, target)
 
     def _read(self, response: requests.Response, deadline: Deadline) -> bytes:
@@ -179,7 +184,7 @@ class Http:
     def _check_open(self, deadline: Deadline) -> None:
         """Raise if the session was closed or the deadline has passed."""
         if self._closed.is_set():
-            raise CannotConnect("the agent is shutting down")
+            raise Closed("the agent is shutting down")
         if deadline.expired:
             raise TimedOut(
                 f"{self._where} did not finish the poll within {deadline.seconds:g} s; raise"
@@ -203,6 +208,11 @@ class Http:
             return Unreadable(f"{self._where} cut its answer short: {text}")
         if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
             return _CutOff(f"{self._where} closed the connection before it answered: {text}")
+        if isinstance(cause, _NOT_HTTP):  # their texts quote the peer, which may echo the request
+            return NotEmqx(
+                f"{self._where} answered with something that is not HTTP; check that emqx.api_url"
+                " names the host and port of EMQX's dashboard"
+            )
         return CannotConnect(
             f"cannot connect to {self._where}: {text}; check that the broker runs and"
             " that emqx.api_url names its dashboard's host and port"
@@ -232,9 +242,15 @@ class Http:
                     " should end in /api/; a broker that has just started says this too"
                 )
             case status if 400 <= status < 500:
-                raise BadRequest(f"{self._where} refused {_path(answer)}: {words}")
+                raise BadRequest(
+                    f"{self._where} refused {_path(answer)}: {words}; if a proxy stands in between,"
+                    " look at its limits, else please report this with EMQX's version"
+                )
             case status if status >= 500:
-                raise ServerError(f"{self._where} failed to answer {_path(answer)}: {words}")
+                raise ServerError(
+                    f"{self._where} failed to answer {_path(answer)}: {words}; look at the state of"
+                    " its nodes (emqx ctl cluster status) and at EMQX's log"
+                )
             case _:
                 raise NotEmqx(
                     f"{self._where} answered {_path(answer)} with {words}, which EMQX's API never"
@@ -254,6 +270,12 @@ class Http:
         return f"{status}, {printable(text, 200)}" if text else status
 
 
+#: What a peer causes that does not speak HTTP.
+_NOT_HTTP = (http.client.HTTPException, ValueError, urllib3.exceptions.DecodeError)
+
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
+
+
 class _CutOff(CannotConnect):
     """The connection ended before an answer: on one that was kept alive, nobody's fault."""
 
@@ -265,6 +287,11 @@ def is_missing_client(answer: Answer) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return answer.status == 404 and error.code == "CLIENTID_NOT_FOUND"
+
+
+def _media_type(content_type: str) -> str:
+    text = content_type.partition(";")[0].strip().lower()
+    return text if _MEDIA_TYPE.fullmatch(text) else ""
 
 
 def _path(answer: Answer) -> str:

@@ -87,7 +87,7 @@ class PageMeta(msgspec.Struct, frozen=True):
     """The ``meta`` of a page. ``count`` is missing with fuzzy filters, ``hasnext`` in old 5.0."""
 
     hasnext: bool | None = None
-    count: int | None = None
+    count: Count | None = None
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -21,18 +21,31 @@ class OpenSockets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._shut = False
 
     def add(self, new: socket.socket) -> None:
-        """Remember ``new``."""
+        """Remember ``new``; one whose handshake ended too late is shut down at once."""
         with self._lock:
             self._sockets.add(new)
+            if self._shut:
+                _shut_down(new)
+
+    def admit(self) -> None:
+        """Let new sockets live again after ``shutdown``."""
+        with self._lock:
+            self._shut = False
 
     def shutdown(self) -> None:
-        """End every wait on a socket; whoever waits sees a closed connection."""
+        """End every wait on a socket, until ``admit``; whoever waits sees a closed connection."""
         with self._lock:
+            self._shut = True
             for open_socket in self._sockets:
-                with contextlib.suppress(OSError):
-                    open_socket.shutdown(socket.SHUT_RDWR)
+                _shut_down(open_socket)
+
+
+def _shut_down(open_socket: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        open_socket.shutdown(socket.SHUT_RDWR)
 
 
 class ClosableAdapter(HTTPAdapter):

@@ -190,6 +190,20 @@ def test_a_client_that_slipped_between_pages_is_looked_up_before_it_is_called_ab
     assert lookups == ["/clients/c00700"], "what was absent before is not looked up again"
 
 
+def test_thousands_that_pages_did_not_show_are_not_looked_up_one_by_one(emqx: FakeEmqx) -> None:
+    emqx.rows, emqx.version = rows(*[f"c{number}" for number in range(2_500)]), "5.0.26"
+    watched = [*(row["clientid"] for row in emqx.rows), *(f"gone{n}" for n in range(1_500))]
+    assert len(poll(watched).rows) == 2_500
+    assert [target.partition("&")[0] for target in emqx.asked[1:]] == [
+        "/clients?page=1",
+        "/clients?page=2",
+        "/clients?page=3",
+        "/clients?page=1",
+        "/clients?page=2",
+        "/clients?page=3",
+    ]
+
+
 def test_rows_that_were_not_asked_for_are_left_out(emqx: FakeEmqx) -> None:
     unrelated = rows("a", "durable-offline-1", "durable-offline-2")
     emqx.answers["/clients?"] = page_of(unrelated, hasnext=False)

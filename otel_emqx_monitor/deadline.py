@@ -1,4 +1,4 @@
-"""A point in time after which a poll is given up."""
+"""A point in time after which a poll or a push is given up."""
 
 import time
 
