@@ -11,6 +11,7 @@ from otel_emqx_monitor.config.model import (
     Config,
     EmqxConfig,
     MonitoredClient,
+    OtlpConfig,
     PollingConfig,
     PrometheusConfig,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigError",
     "EmqxConfig",
     "MonitoredClient",
+    "OtlpConfig",
     "PollingConfig",
     "Problem",
     "PrometheusConfig",

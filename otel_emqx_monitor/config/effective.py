@@ -1,6 +1,6 @@
 """Writes a configuration as YAML: what is in effect, defaults and variables included."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, SecretStr
 
@@ -13,14 +13,16 @@ _MASK = "'********'"
 def effective_yaml(config: Config) -> str:
     """Return ``config`` as YAML that loads again, with every key and with secrets masked.
 
-    A secret that came from a file is shown as that file's path. Text is quoted and escaped, so
-    that a terminal can show it whatever it holds.
+    A secret that came from a file is shown as that file's path, a header by its name. Text is
+    quoted and escaped, so that a terminal can show it whatever it holds.
     """
     lines: list[str] = []
     for name in type(config).model_fields:
         value = getattr(config, name)
         if isinstance(value, BaseModel):
             lines += [f"{name}:", *(f"  {line}" for line in _lines(value))]
+        elif value is None:
+            lines.append(f"{name}: null")
         elif value:
             lines.append(f"{name}:")
             for item in value:
@@ -32,10 +34,18 @@ def effective_yaml(config: Config) -> str:
 
 
 def _lines(section: BaseModel) -> Iterator[str]:
-    for key in type(section).model_fields:
+    keys = type(section).model_fields
+    for key in keys:
         value = getattr(section, key)
-        from_file = getattr(section, f"{key}_file", None)
-        if from_file is None and (value is not None or not key.endswith("_file")):
+        # Of the two ways to give a secret only the one that is used is shown.
+        if getattr(section, f"{key}_file", None) is not None:
+            continue
+        if value is None and key.endswith("_file") and key.removesuffix("_file") in keys:
+            continue
+        if isinstance(value, Mapping):
+            yield f"{key}:" if value else f"{key}: {{}}"
+            yield from (f"  {_quoted(name)}: {scalar(item)}" for name, item in value.items())
+        else:
             yield f"{key}: {scalar(value)}"
 
 

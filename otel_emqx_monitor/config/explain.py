@@ -11,11 +11,13 @@ from pydantic_core import ErrorDetails
 from otel_emqx_monitor.config.environment import FromEnvironment
 from otel_emqx_monitor.config.errors import Location, path_text
 from otel_emqx_monitor.config.model import SECTIONS, Config
+from otel_emqx_monitor.config.values import Contradiction
 from otel_emqx_monitor.text import printable
 
 _TEXTS: Final[Mapping[str, str]] = {
     "missing": "is required",
     "model_type": "must be a mapping (lines of 'key: value')",
+    "dict_type": "must be a mapping (lines of 'key: value')",
     "tuple_type": "must be a list (lines that begin with '- ')",
     "string_type": "must be text",
     "string_unicode": "must be valid Unicode text",
@@ -28,9 +30,10 @@ _TEXTS: Final[Mapping[str, str]] = {
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be greater than {gt:.15g}",
+    "greater_than_equal": "must be at least {ge:.15g}",
+    "less_than_equal": "must be at most {le:.15g}",
 }
 
 _KINDS: Final = (
@@ -42,8 +45,16 @@ _KINDS: Final = (
     (dict, "a mapping"),
 )
 
-# Secrets, and a URL because people put passwords into it.
-_NEVER_SHOWN = frozenset({"api_key", "api_secret", "api_url"})
+# Secrets, and URLs because people put passwords into them.
+_NEVER_SHOWN = frozenset({"api_key", "api_secret", "api_url", "endpoint", "headers"})
+# The same for text that stands where all of these should be.
+_HOLD_SECRETS: Final[tuple[Location, ...]] = ((), ("emqx",), ("otlp",))
+
+
+def place(error: ErrorDetails) -> Location:
+    """Return where one finding belongs; a key that is refused belongs to the mapping it is in."""
+    where = error["loc"]
+    return where[:-2] if where[-1:] == ("[key]",) else where
 
 
 def explain(error: ErrorDetails, sections: Mapping[str, str]) -> str:
@@ -60,7 +71,8 @@ def explain(error: ErrorDetails, sections: Mapping[str, str]) -> str:
     rule = _TEXTS.get(kind, "is not valid").format_map(context)
     if kind == "value_error":
         rule = str(context["error"])
-    text = rule + _source(where, value, sections, showable=kind != "missing")
+    showable = kind != "missing" and not isinstance(context.get("error"), Contradiction)
+    text = rule + _source(where, value, sections, showable=showable)
     if kind == "string_type" and isinstance(value, int | float | dt.date):
         text += "; put quotes around it"
     return text
@@ -74,7 +86,7 @@ def _source(where: Location, value: object, sections: Mapping[str, str], *, show
         return f" (the value comes from {sections[str(where[0])]})"
     if not showable:
         return ""
-    if _NEVER_SHOWN.intersection(where) or where in (("emqx",), ()):
+    if _NEVER_SHOWN.intersection(where) or where in _HOLD_SECRETS:
         return f", is {_kind(value)}" if not isinstance(value, str) else ""
     return f", is {shown(value)}"
 

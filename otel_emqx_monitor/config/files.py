@@ -1,10 +1,11 @@
-"""Reads the files that a configuration names: secrets, and the bundle of trusted certificates.
+"""Reads the files that a configuration names: secrets, certificates and keys.
 
 Relative paths start from the folder of the configuration file, and ``~`` is the home folder.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from otel_emqx_monitor.config.environment import FromEnvironment
@@ -28,6 +29,15 @@ def read_text(path: Path, largest: int) -> str:
     Raises:
         FileRefused: It cannot be read, is larger, or is not UTF-8.
     """
+    content = _content(path, largest)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise FileRefused(f"it is not UTF-8 text (line {line})") from None
+
+
+def _content(path: Path, largest: int) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(largest + 1)
@@ -35,11 +45,7 @@ def read_text(path: Path, largest: int) -> str:
         raise FileRefused(_reason(error)) from None
     if len(content) > largest:
         raise FileRefused(f"it is larger than {largest} bytes")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise FileRefused(f"it is not UTF-8 text (line {line})") from None
+    return content
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -56,14 +62,25 @@ def _reason(error: OSError | ValueError) -> str:
             return f"it cannot be read: {error.strerror or type(error).__name__}"
 
 
-def read_files(emqx: Mapping[str, object], folder: Path, problems: Problems) -> dict[str, object]:
-    """Return the section ``emqx`` with secrets read from their files and absolute paths.
+def read_files(values: Mapping[str, object], folder: Path, problems: Problems) -> dict[str, object]:
+    """Return the configuration with secrets read from their files, and with absolute paths.
 
     Args:
-        emqx: The section, with the environment put in.
+        values: The sections, with the environment put in.
         folder: Where relative paths start.
         problems: Where to note files that are missing or unusable.
     """
+    read = dict(values)
+    if isinstance(emqx := values.get("emqx"), dict):
+        read["emqx"] = _emqx_with_files(emqx, folder, problems)
+    if isinstance(otlp := values.get("otlp"), dict):
+        read["otlp"] = _otlp_with_files(otlp, folder, problems)
+    return read
+
+
+def _emqx_with_files(
+    emqx: Mapping[str, object], folder: Path, problems: Problems
+) -> dict[str, object]:
     section = dict(emqx)
     for name in ("api_key", "api_secret"):
         _fill_secret(section, name, folder, problems)
@@ -103,6 +120,32 @@ def _fill_secret(section: dict[str, object], name: str, folder: Path, problems: 
                 problems.add(("emqx", file_key), f"{refused}{_named(file, folder)}")
 
 
+def _otlp_with_files(
+    otlp: Mapping[str, object], folder: Path, problems: Problems
+) -> dict[str, object]:
+    section = dict(otlp)
+
+    def fill(key: str, check: Callable[[Path], None]) -> Path | None:
+        file = section.get(key)
+        if file in (None, ""):
+            section.pop(key, None)
+        elif isinstance(file, str):
+            try:
+                path = _absolute(file, folder)
+                check(path)
+                section[key] = str(path)
+            except FileRefused as refused:
+                problems.add(("otlp", key), f"{refused}{_named(file, folder)}")
+            else:
+                return path
+        return None
+
+    fill("ca_file", _check_certificates)
+    certificate = fill("client_certificate_file", _check_certificates)
+    fill("client_key_file", partial(_check_key, certificate=certificate))
+    return section
+
+
 def _absolute(text: str, folder: Path) -> Path:
     try:
         return folder / Path(text).expanduser()
@@ -124,10 +167,37 @@ def _check_bundle(path: Path) -> None:
     try:
         if path.is_dir():  # OpenSSL also takes a folder of hashed certificates
             return
+    except OSError as error:
+        raise FileRefused(_reason(error)) from None
+    _check_certificates(path)
+
+
+def _check_certificates(path: Path) -> None:
+    try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         raise FileRefused("it holds no certificates in PEM format") from None
     except (OSError, ValueError) as error:
+        raise FileRefused(_reason(error)) from None
+
+
+def _check_key(path: Path, certificate: Path | None) -> None:
+    content = _content(path, _LARGEST_SECRET)
+    if b"PRIVATE KEY-----" not in content:
+        raise FileRefused("it holds no private key in PEM format")
+    if b"ENCRYPTED" in content:  # PKCS #8, or the header of the older format
+        raise FileRefused("its key is encrypted; give one without a passphrase")
+    if certificate is None:
+        return
+    try:
+        # The empty password keeps OpenSSL from asking for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, path, password="")
+    except ssl.SSLError as error:
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+            raise FileRefused("its key is not that of client_certificate_file") from None
+        reason = f" ({error.reason})" if error.reason else ""
+        raise FileRefused(f"OpenSSL cannot use it with client_certificate_file{reason}") from None
+    except OSError as error:
         raise FileRefused(_reason(error)) from None
 
 

@@ -10,12 +10,16 @@ from pydantic import ValidationError
 from otel_emqx_monitor.config.document import parse
 from otel_emqx_monitor.config.environment import substitute
 from otel_emqx_monitor.config.errors import ConfigError, Problem, Problems
-from otel_emqx_monitor.config.explain import explain
+from otel_emqx_monitor.config.explain import explain, place
 from otel_emqx_monitor.config.files import FileRefused, read_files, read_text
 from otel_emqx_monitor.config.model import SECTIONS, Config, repeats
+from otel_emqx_monitor.config.standard import default_endpoint, follow_variables
 from otel_emqx_monitor.text import printable
 
 _LARGEST_FILE: Final = 64 * 1024 * 1024
+
+# Stands where a value of the section `otlp` has a problem already.
+_REFUSED: Final = "refused"
 
 _PLACE = ".config/otel-emqx-monitor/config.yaml"
 _PLACE_OF_ORIGINAL = ".config/emqx-client-monitor/config.yaml"
@@ -48,7 +52,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
 
     Args:
         path: The file, ``~`` at its begin is a home folder; ``None`` takes `default_path`.
-        environ: The variables that ``${env:NAME}`` refers to.
+        environ: The variables that ``${env:NAME}`` refers to, and those of OpenTelemetry, which
+            say what the section ``otlp`` leaves out.
 
     Raises:
         ConfigError: Anything at all that is wrong with it, all problems together.
@@ -57,12 +62,14 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     problems = Problems()
     document = _read(file, problems, is_default=path is None)
     values, sections = substitute(document, environ, problems)
-    # A section that is left empty, as when all its lines are comments, counts as missing.
+    # A section that is left empty, as when all its lines are comments, counts as missing: an empty
+    # `otlp:` does not push, `otlp: {}` does.
     values = {key: item for key, item in values.items() if item is not None or key not in SECTIONS}
-    if isinstance(emqx := values.get("emqx"), dict):
-        values["emqx"] = read_files(emqx, file.absolute().parent, problems)
+    if isinstance(otlp := values.get("otlp"), dict):
+        values["otlp"] = follow_variables(_without_refused(otlp, problems), environ)
+    values = read_files(values, file.absolute().parent, problems)
     _find_repeats(values.get("monitored_clients"), problems)
-    config = _validated(values, sections, problems)
+    config = _validated(values, sections, problems, default_endpoint(environ))
     if config is None or problems:
         raise ConfigError(str(file), problems.listed(tuple(SECTIONS)))
     return config
@@ -111,14 +118,29 @@ def _find_repeats(clients: object, problems: Problems) -> None:
         problems.add(("monitored_clients", index, key), wrong)
 
 
+def _without_refused(otlp: Mapping[str, object], problems: Problems) -> dict[str, object]:
+    """Return the section with what already has a problem no longer empty.
+
+    Empty is meant to be filled in, and the keys of this section are checked against each other:
+    one mistake would be reported as several.
+    """
+    return {
+        key: _REFUSED if problems.cover(("otlp", key)) else value for key, value in otlp.items()
+    }
+
+
 def _validated(
-    values: Mapping[str, object], sections: Mapping[str, str], problems: Problems
+    values: Mapping[str, object],
+    sections: Mapping[str, str],
+    problems: Problems,
+    default_endpoint: str,
 ) -> Config | None:
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(values, context={"default_endpoint": default_endpoint})
     except ValidationError as error:
         for finding in error.errors(include_url=False):
+            where = place(finding)
             # At the top the model itself only refuses repeats, which were found before.
-            if finding["loc"] and not problems.cover(finding["loc"]):
-                problems.add(finding["loc"], explain(finding, sections))
+            if where and not problems.cover(where):
+                problems.add(where, explain(finding, sections))
     return None

@@ -4,14 +4,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
+from otel_emqx_monitor.config.otlp import OtlpConfig
+from otel_emqx_monitor.config.section import Section
 from otel_emqx_monitor.config.values import (
     Address,
     ApiKey,
     ApiSecret,
     ApiUrl,
     ClientId,
+    Contradiction,
     Number,
     OptionalNumber,
     Text,
@@ -19,15 +30,19 @@ from otel_emqx_monitor.config.values import (
     Whole,
 )
 
+__all__ = [
+    "SECTIONS",
+    "Config",
+    "EmqxConfig",
+    "MonitoredClient",
+    "OtlpConfig",
+    "PollingConfig",
+    "PrometheusConfig",
+    "repeats",
+]
 
-class _Section(BaseModel):
-    # Errors of pydantic would otherwise quote values, and with them secrets.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
-    )
 
-
-class EmqxConfig(_Section):
+class EmqxConfig(Section):
     """How to reach EMQX's REST API."""
 
     api_key: ApiKey = Field(description="API key of EMQX. Give this or `api_key_file`.")
@@ -64,7 +79,7 @@ class EmqxConfig(_Section):
     )
 
 
-class MonitoredClient(_Section):
+class MonitoredClient(Section):
     """One MQTT client to watch."""
 
     alias: Text = Field(description="Name of the client, the label `alias`; unique.")
@@ -74,7 +89,7 @@ class MonitoredClient(_Section):
     )
 
 
-class PrometheusConfig(_Section):
+class PrometheusConfig(Section):
     """What to export to Prometheus, and where."""
 
     port: Whole = Field(
@@ -127,21 +142,22 @@ class PrometheusConfig(_Section):
         return frozenset(name for name in on if self.NEEDS.get(name, name) in on)
 
 
-class PollingConfig(_Section):
+class PollingConfig(Section):
     """When data of EMQX are too old, and how long one poll may take."""
 
     stale_after_seconds: OptionalNumber = Field(
         default=None,
         gt=0,
         description="Age after which the last good data are no longer exported, counted from the "
-        "end of that poll. When not set: 3 times `prometheus.ttl_seconds`, at least 60.",
+        "end of that poll; at least `prometheus.ttl_seconds`. When not set: 3 times that, at least "
+        "60.",
     )
     deadline_seconds: Number = Field(
         default=60.0, gt=0, le=3600, description="How long one poll of all clients may take."
     )
 
 
-class Config(_Section):
+class Config(Section):
     """A whole configuration."""
 
     emqx: EmqxConfig = Field(description="How to reach EMQX's REST API.")
@@ -155,6 +171,26 @@ class Config(_Section):
         default=PollingConfig(),
         description="How old data may become, and how long a poll may take.",
     )
+    otlp: OtlpConfig | None = Field(
+        default=None,
+        description="How to push to an OpenTelemetry Collector. Missing or empty: not at all; "
+        "`otlp: {}`: as OpenTelemetry's standard variables say.",
+    )
+
+    @field_validator("polling")
+    @classmethod
+    def _outlives_ttl(cls, polling: PollingConfig, info: ValidationInfo) -> PollingConfig:
+        prometheus, stale = info.data.get("prometheus"), polling.stale_after_seconds
+        if prometheus is not None and stale is not None and stale < prometheus.ttl_seconds:
+            error = Contradiction(
+                f"must be at least prometheus.ttl_seconds, which is {prometheus.ttl_seconds:.15g}: "
+                "data would end before they are asked for again, and come and go"
+            )
+            detail = InitErrorDetails(
+                type="value_error", loc=("stale_after_seconds",), input=stale, ctx={"error": error}
+            )
+            raise ValidationError.from_exception_data("PollingConfig", [detail])
+        return polling
 
     @model_validator(mode="after")
     def _without_repeats(self) -> Self:
@@ -178,6 +214,7 @@ SECTIONS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "monitored_clients": MonitoredClient,
         "prometheus": PrometheusConfig,
         "polling": PollingConfig,
+        "otlp": OtlpConfig,
     }
 )
 

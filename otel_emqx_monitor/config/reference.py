@@ -1,8 +1,9 @@
 """The keys of a configuration with their types, defaults and descriptions, for documentation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from types import UnionType
-from typing import Annotated, Final, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -40,15 +41,23 @@ def _keys() -> Iterator[Key]:
         if get_origin(field.annotation) is tuple:
             yield Key(section, "list", "[]", field.description or "")
             prefix = f"{section}[]"
+        elif not field.is_required() and field.default is None:
+            yield Key(section, "mapping", "not set", field.description or "")
         for name, item in model.model_fields.items():
-            default = "not set" if item.default is None else scalar(item.default)
-            if item.is_required():
-                default = "required"
-            yield Key(f"{prefix}.{name}", _type_text(item), default, item.description or "")
+            yield Key(f"{prefix}.{name}", _type_text(item), _default(item), item.description or "")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value == {}:
+        return "{}"
+    return "not set" if value is None else scalar(value)
 
 
 def _type_text(field: FieldInfo) -> str:
-    text = " or ".join(_NAMES[kind] for kind in _kinds(field.annotation))
+    text = " or ".join(_names(field.annotation))
     for limit, words in (("gt", "above"), ("ge", "from"), ("le", "up to")):
         for constraint in field.metadata:
             if (bound := getattr(constraint, limit, None)) is not None:
@@ -56,9 +65,14 @@ def _type_text(field: FieldInfo) -> str:
     return text
 
 
-def _kinds(annotation: object) -> list[type]:
-    if get_origin(annotation) in (Union, UnionType):
-        return [kind for member in get_args(annotation) for kind in _kinds(member)]
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return [kind for kind in _NAMES if kind is annotation]  # nothing for None
+def _names(annotation: Any) -> list[str]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return [name for member in arguments for name in _names(member)]
+    if origin is Annotated:
+        return _names(arguments[0])
+    if origin is Literal:
+        return [f"`{value}`" for value in arguments]
+    if origin is Mapping:
+        return ["mapping of " + " to ".join(chain(*map(_names, arguments)))]
+    return [_NAMES[annotation]] if annotation in _NAMES else []  # nothing for None

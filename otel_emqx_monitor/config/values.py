@@ -5,18 +5,33 @@ Every refusal is a ``ValueError`` that says what would be right.
 """
 
 import re
-from typing import Annotated, Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr
 from pydantic_core import PydanticKnownError
 
-from otel_emqx_monitor.config.addresses import checked_host, normalised_api_url
+from otel_emqx_monitor.config.addresses import checked_host, normalised_api_url, normalised_endpoint
+from otel_emqx_monitor.text import printable
 
 #: MQTT 5.0, section 1.5.4: the length of a UTF-8 string is sent in two bytes.
 LONGEST_CLIENT_ID: Final = 65_535
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+# gRPC's rule for names of metadata, which is narrower than that of HTTP (RFC 9110, section 5.6.2).
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Both exporters take printable ASCII; requests would quote other values in its error.
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
+_EXPORTER_S_HEADERS = frozenset(
+    {"connection", "content-encoding", "content-length", "content-type", "te", "transfer-encoding"}
+)
+
+
+class Contradiction(ValueError):
+    """Two keys do not go together; neither value is wrong by itself, so neither is shown."""
 
 
 def _check_text(text: str) -> str:
@@ -58,6 +73,43 @@ def _check_api_key(key: SecretStr) -> SecretStr:
     return _check_api_secret(key)
 
 
+def _check_header_name(name: str) -> str:
+    small = name.lower()
+    if not _HEADER_NAME.fullmatch(name):
+        # The name is not shown: a whole header could have slipped into it.
+        raise ValueError(
+            "has a name that is not just letters, digits, '-', '_' and '.'; "
+            "write each header as name: value"
+        )
+    if small in _EXPORTER_S_HEADERS or small.startswith("grpc-"):
+        raise ValueError(f"has {printable(small, 60)}, which the exporter sets itself")
+    if small.endswith("-bin"):
+        raise ValueError(f"has {printable(small, 60)}; gRPC keeps names in -bin for binary values")
+    return name
+
+
+def _check_header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text:
+        raise ValueError("must not be empty")
+    if not _HEADER_VALUE.fullmatch(text):
+        raise ValueError("must be one line of printable ASCII characters")
+    if text != text.strip():
+        raise ValueError("must not begin or end with a space; perhaps a variable in it is empty")
+    return value
+
+
+def _empty_if_absent(value: object) -> object:
+    return {} if value is None else value
+
+
+def _as_sent(headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+    sent = {name.lower(): value for name, value in headers.items()}
+    if len(sent) < len(headers):
+        raise Contradiction("has one name twice, in capital and small letters; keep one")
+    return MappingProxyType(sent)
+
+
 def _whole_not_switch(value: object) -> object:
     if isinstance(value, bool):  # which Python counts among the numbers
         raise PydanticKnownError("int_type")
@@ -92,6 +144,23 @@ Address = Annotated[str, AfterValidator(checked_host)]
 Verification = Annotated[bool | str, PlainValidator(_verification)]
 Whole = Annotated[int, BeforeValidator(_whole_not_switch)]
 Number = Annotated[float, BeforeValidator(_number_not_switch)]
+OptionalEndpoint = Annotated[
+    Annotated[str, AfterValidator(normalised_endpoint)] | None, BeforeValidator(_absent_if_empty)
+]
+OptionalProtocol = Annotated[
+    Literal["grpc", "http/protobuf"] | None, BeforeValidator(_absent_if_empty)
+]
+OptionalCompression = Annotated[Literal["none", "gzip"] | None, BeforeValidator(_absent_if_empty)]
+OptionalSwitch = Annotated[bool | None, BeforeValidator(_absent_if_empty)]
+#: Names in small letters, as HTTP/2 sends them (RFC 9113, section 8.2.1).
+Headers = Annotated[
+    Mapping[
+        Annotated[str, AfterValidator(_check_header_name)],
+        Annotated[SecretStr, AfterValidator(_check_header_value)],
+    ],
+    BeforeValidator(_empty_if_absent),
+    AfterValidator(_as_sent),
+]
 OptionalNumber = Annotated[
     float | None, BeforeValidator(_absent_if_empty), BeforeValidator(_number_not_switch)
 ]

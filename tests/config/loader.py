@@ -43,3 +43,8 @@ def emqx(**keys: str) -> str:
 
 
 MINIMAL = emqx()
+
+
+def otlp(*lines: str) -> str:
+    """Return a minimal configuration with ``lines`` in its section ``otlp``, as YAML."""
+    return MINIMAL + "otlp:\n" + "".join(f"  {line}\n" for line in lines)

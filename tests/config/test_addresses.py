@@ -1,6 +1,11 @@
 import pytest
 
-from otel_emqx_monitor.config.addresses import checked_host, normalised_api_url
+from otel_emqx_monitor.config.addresses import (
+    checked_host,
+    endpoint_for,
+    normalised_api_url,
+    normalised_endpoint,
+)
 
 HOST = "must have a valid host: a name, an IPv4 or a bracketed IPv6"
 HOST_PORT = "must have a valid host, then at most a port from 1 to 65535"
@@ -72,6 +77,100 @@ def test_scheme_and_host_are_written_small_and_the_path_is_not() -> None:
 def test_a_url_that_cannot_be_meant_is_refused(url: str, problem: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         normalised_api_url(url)
+    assert str(caught.value) == problem
+
+
+ENDPOINT_SCHEME = "must begin with http:// or https://, as in http://collector:4317"
+ENDPOINT_USER = "must not hold a user or password: use otlp.headers"
+HTTP = "must begin with http:// or https:// for http/protobuf, as in http://collector:4318"
+PATH = (
+    "must not have a path for grpc, as in http://collector:4317; "
+    "for a URL with a path set otlp.protocol to http/protobuf"
+)
+PORT = "must have a port for grpc, as in http://collector:4317"
+
+
+@pytest.mark.parametrize(
+    "text, endpoint",
+    [
+        ("http://collector:4317", "http://collector:4317"),
+        ("HTTPS://Collector:04317/", "https://collector:4317"),
+        ("https://collector", "https://collector"),
+        ("collector:4317", "collector:4317"),
+        ("collector:4317//", "collector:4317"),
+        ("10.0.0.1:4317", "10.0.0.1:4317"),
+        ("[::1]:4317", "[::1]:4317"),
+        ("http://[fe80::1%eth0]:4317", "http://[fe80::1%eth0]:4317"),
+        ("http://collector:4318/Otlp/", "http://collector:4318/Otlp"),
+    ],
+)
+def test_an_endpoint_is_a_url_or_a_host_and_port(text: str, endpoint: str) -> None:
+    assert normalised_endpoint(text) == endpoint
+    assert normalised_endpoint(endpoint) == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint, problem",
+    [
+        ("", HOST_PORT),
+        ("grpc://collector:4317", ENDPOINT_SCHEME),
+        ("dns:///collector:4317", ENDPOINT_SCHEME),
+        ("unix:///run/collector", ENDPOINT_SCHEME),
+        ("unix:/run/collector", HOST_PORT),
+        ("://collector", HOST_PORT),
+        ("http://", HOST_PORT),
+        ("collector:port", HOST_PORT),
+        ("::1", HOST_PORT),
+        ("collector:0", "must have a port from 1 to 65535, or none"),
+        ("collector:65536", "must have a port from 1 to 65535, or none"),
+        ("http://[::1", HOST),
+        ("1.2.3.400:4317", HOST),
+        ("http://user:hunter2@collector:4317", ENDPOINT_USER),
+        ("user:hunter2@collector:4317", ENDPOINT_USER),
+        ("@collector:4317", ENDPOINT_USER),
+        ("http://collector:4318/?token=hunter2", QUERY),
+        ("collector:4317#", QUERY),
+        ("collector: 4317", CHARACTERS),
+        ("collector:4317\n", CHARACTERS),
+        ("http://collector:4318/\u202e", CHARACTERS),
+    ],
+)
+def test_an_endpoint_that_cannot_be_meant_is_refused(endpoint: str, problem: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        normalised_endpoint(endpoint)
+    assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize(
+    "protocol, endpoint, given_to_exporter",
+    [
+        ("grpc", "http://collector:4317", "http://collector:4317"),
+        ("grpc", "https://collector", "https://collector"),
+        ("grpc", "[::1]:4317", "[::1]:4317"),
+        ("http/protobuf", "http://collector:4318", "http://collector:4318/v1/metrics"),
+        ("http/protobuf", "https://collector/otlp", "https://collector/otlp/v1/metrics"),
+        ("http/protobuf", "https://collector/otlp/v1/metrics", "https://collector/otlp/v1/metrics"),
+    ],
+)
+def test_http_gets_the_path_for_metrics(
+    protocol: str, endpoint: str, given_to_exporter: str
+) -> None:
+    assert endpoint_for(protocol, endpoint) == given_to_exporter
+
+
+@pytest.mark.parametrize(
+    "protocol, endpoint, problem",
+    [
+        ("grpc", "http://collector:4318/v1/metrics", PATH),
+        ("grpc", "http://collector", PORT),
+        ("grpc", "collector", PORT),
+        ("grpc", "[::1]", PORT),
+        ("http/protobuf", "collector:4318", HTTP),
+    ],
+)
+def test_an_endpoint_has_to_fit_the_protocol(protocol: str, endpoint: str, problem: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        endpoint_for(protocol, endpoint)
     assert str(caught.value) == problem
 
 

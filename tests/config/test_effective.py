@@ -9,6 +9,7 @@ from otel_emqx_monitor.config import (
     Config,
     EmqxConfig,
     MonitoredClient,
+    OtlpConfig,
     PollingConfig,
     PrometheusConfig,
     effective_yaml,
@@ -46,6 +47,20 @@ prometheus:
 polling:
   stale_after_seconds: null
   deadline_seconds: 60
+otlp:
+  protocol: "http/protobuf"
+  endpoint: "https://collector/v1/metrics"
+  headers:
+    "authorization": '********'
+    "x-scope.org_id": '********'
+  interval_seconds: 30
+  timeout_seconds: 2.5
+  compression: "gzip"
+  insecure: null
+  ca_file: null
+  client_certificate_file: null
+  client_key_file: null
+  max_points_per_request: 5000
 """
 
 
@@ -64,6 +79,17 @@ def test_every_key_is_shown_with_its_effective_value() -> None:
             ),
             MonitoredClient(alias="12345", client_id="true"),
         ),
+        otlp=OtlpConfig(
+            protocol="http/protobuf",
+            endpoint="https://collector",
+            headers={
+                "Authorization": SecretStr("Bearer hunter2"),
+                "X-Scope.Org_ID": SecretStr("1"),
+            },
+            interval_seconds=30,
+            timeout_seconds=2.5,
+            compression="gzip",
+        ),
     )
     assert effective_yaml(config) == FULL
 
@@ -72,10 +98,30 @@ def test_what_is_shown_loads_again_to_the_same(loader: Loader) -> None:
     config = loader.load(FULL)
     assert effective_yaml(config) == FULL
     assert config.monitored_clients[0].client_id == "żółw \x1b[2J\u202e"
+    assert config.otlp is not None
+    assert config.otlp.headers["authorization"].get_secret_value() == "********"
 
 
 def test_no_clients_are_an_empty_list(loader: Loader) -> None:
     assert "monitored_clients: []\n" in effective_yaml(loader.load(MINIMAL))
+
+
+def test_that_nothing_is_pushed_is_shown_too_and_is_not_the_same_as_by_default(
+    loader: Loader,
+) -> None:
+    off = effective_yaml(loader.load(MINIMAL))
+    assert off.endswith("\notlp: null\n")
+    assert loader.load(off).otlp is None
+    on = effective_yaml(loader.load(MINIMAL + "otlp: {}\n"))
+    assert "\notlp:\n  protocol: null\n  endpoint: null\n  headers: {}\n" in on
+    assert loader.load(on).otlp == OtlpConfig()
+
+
+def test_what_a_standard_variable_decides_is_shown(loader: Loader) -> None:
+    shown = effective_yaml(
+        loader.load(MINIMAL + "otlp: {}\n", {"OTEL_METRIC_EXPORT_INTERVAL": "5000"})
+    )
+    assert "\n  interval_seconds: 5\n" in shown
 
 
 def test_a_secret_from_a_file_is_shown_as_the_file(loader: Loader) -> None:
@@ -91,6 +137,34 @@ def test_a_secret_from_a_file_is_shown_as_the_file(loader: Loader) -> None:
 # MQTT 5.0, section 1.5.4: any text without U+0000 and surrogates.
 client_ids = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)
 aliases = st.text(st.characters(codec="utf-8"), min_size=1)
+ENDPOINTS = {
+    None: st.none() | st.sampled_from(["http://collector:4317", "https://c", "[::1]:4317"]),
+    "grpc": st.sampled_from(["http://collector:4317", "collector:4317"]),
+    "http/protobuf": st.none() | st.sampled_from(["http://c", "https://c:1/a/v1/metrics"]),
+}
+# None of these is one that the exporters set, or that gRPC keeps for itself.
+header_names = st.from_regex(r"\A[XYZxyz0-9_.-]{1,9}\Z").filter(
+    lambda name: not name.endswith("-bin")
+)
+
+
+@st.composite
+def pushes(draw: st.DrawFn) -> OtlpConfig:
+    protocol = draw(st.sampled_from(list(ENDPOINTS)))
+    names = draw(st.lists(header_names, max_size=3, unique_by=str.lower))
+    return OtlpConfig.model_validate(
+        {
+            "protocol": protocol,
+            "endpoint": draw(ENDPOINTS[protocol]),
+            "headers": dict.fromkeys(names, "********"),
+            "interval_seconds": draw(st.none() | st.floats(0, 86_400, exclude_min=True)),
+            "timeout_seconds": draw(st.none() | st.floats(0, 3600, exclude_min=True)),
+            "compression": draw(st.sampled_from([None, "none", "gzip"])),
+            "max_points_per_request": draw(st.integers(1, 1_000_000)),
+        }
+    )
+
+
 configs = st.builds(
     Config,
     emqx=st.builds(
@@ -119,9 +193,10 @@ configs = st.builds(
     ),
     polling=st.builds(
         PollingConfig,
-        stale_after_seconds=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
+        stale_after_seconds=st.none() | st.floats(86_400, allow_infinity=False),
         deadline_seconds=st.floats(0, 3600, exclude_min=True),
     ),
+    otlp=st.none() | pushes(),
 )
 
 

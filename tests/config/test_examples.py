@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from otel_emqx_monitor.config import load
+from otel_emqx_monitor.config import OtlpConfig, load
 from otel_emqx_monitor.config.effective import scalar
 from otel_emqx_monitor.config.reference import reference
 from tests.config.loader import Loader
@@ -68,9 +68,20 @@ def test_the_minimal_example_is_the_least_that_loads() -> None:
     assert len(config.monitored_clients) == 1
 
 
-def test_the_full_example_has_every_key_with_its_default() -> None:
+def full_example() -> str:
+    """Return the example with its section ``otlp``, which is a comment, switched on."""
     text = (EXAMPLES / "config.yaml").read_text()
-    load(EXAMPLES / "config.yaml", {})
+    before, otlp = text.split("# otlp:\n")
+    return f"{before}otlp:\n" + re.sub("^# ?", "", otlp, flags=re.MULTILINE)
+
+
+def test_the_full_example_does_not_push_until_that_section_is_no_comment(loader: Loader) -> None:
+    assert load(EXAMPLES / "config.yaml", {}).otlp is None
+    assert loader.load(full_example()).otlp == OtlpConfig()
+
+
+def test_the_full_example_has_every_key_with_its_default() -> None:
+    text = full_example()
     given: Any = yaml.safe_load(text)
     found = {}
     for section, content in given.items():
@@ -78,6 +89,7 @@ def test_the_full_example_has_every_key_with_its_default() -> None:
             found[section] = "[]"
         prefix, keys = (f"{section}[]", content[0]) if found.get(section) else (section, content)
         found |= {f"{prefix}.{key}": scalar(value) for key, value in keys.items()}
+    found["otlp"] = "null"  # what it is in the file itself
     # One of the two ways to give a secret has to be a comment.
     found |= {f"emqx.{key}": "null" for key in re.findall(r"^  # (\w+_file): ", text, re.MULTILINE)}
     expected = {key.key: key.default for key in reference()}

@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from otel_emqx_monitor.config import load
-from tests.config.loader import Loader, emqx
+from tests.config.loader import Loader, emqx, otlp
 
 CA = "must be true, false or the path of a CA bundle"
 
@@ -168,3 +168,103 @@ def test_paths_do_not_depend_on_the_working_folder(
     monkeypatch.chdir(loader.folder)
     config = load(Path("elsewhere/c.yaml"), {})
     assert config.emqx.api_key_file == str(loader.folder / "elsewhere" / ".." / "key")
+
+
+def otlp_files(**names: str) -> str:
+    return otlp("endpoint: https://c", *(f"{key}: {name}" for key, name in names.items()))
+
+
+@pytest.mark.usefixtures("pem_files")
+def test_files_are_found_beside_the_configuration_and_in_the_home_folder(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(loader.folder))
+    config = loader.load(
+        otlp_files(
+            ca_file="./ca.pem", client_certificate_file="~/client.pem", client_key_file="client.key"
+        )
+    ).otlp
+    assert config is not None
+    assert config.ca_file == f"{loader.folder}/ca.pem"
+    assert config.client_certificate_file == f"{loader.folder}/client.pem"
+    assert config.client_key_file == f"{loader.folder}/client.key"
+
+
+@pytest.mark.usefixtures("pem_files")
+def test_certificate_and_key_can_be_in_one_file(loader: Loader) -> None:
+    both = (loader.folder / "client.pem").read_bytes() + (loader.folder / "client.key").read_bytes()
+    (loader.folder / "both.pem").write_bytes(both)
+    loader.load(otlp_files(client_certificate_file="both.pem", client_key_file="both.pem"))
+
+
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("missing", "there is no such file: {folder}/missing"),
+        (".", "it is a folder, not a file: {folder}"),
+        ("client.key", "it holds no certificates in PEM format: {folder}/client.key"),
+        ("config.yaml", "it holds no certificates in PEM format: {folder}/config.yaml"),
+        (r'"a\0b"', "its path is not one that a file can have: {folder}/a\\x00b"),
+        ("~nobody-of-that-name/x", "the home folder that '~' stands for is not known: {file}"),
+        ("${env:FILE}", "there is no such file (the path comes from ${{env:FILE}})"),
+    ],
+)
+@pytest.mark.parametrize("key", ["ca_file", "client_certificate_file"])
+@pytest.mark.usefixtures("pem_files")
+def test_a_file_without_certificates_is_refused(
+    loader: Loader, key: str, name: str, problem: str
+) -> None:
+    files = {"client_certificate_file": "client.pem", "client_key_file": "client.key", key: name}
+    expected = problem.format(folder=loader.folder, file=name)
+    assert loader.problems(otlp_files(**files), {"FILE": "hunter2"}) == [f"otlp.{key}: {expected}"]
+
+
+ENCRYPTED = "its key is encrypted; give one without a passphrase"
+NO_KEY = "it holds no private key in PEM format"
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        (b"", NO_KEY),
+        (b"\xff\x00", NO_KEY),
+        (b"-----BEGIN CERTIFICATE-----\nhunter2\n", NO_KEY),
+        (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nhunter2\n", ENCRYPTED),
+        (b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nhunter2\n", ENCRYPTED),
+        (
+            b"-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
+            "OpenSSL cannot use it with client_certificate_file",
+        ),
+        (b"a" * 70_000, "it is larger than 65536 bytes"),
+    ],
+)
+@pytest.mark.usefixtures("pem_files")
+def test_a_file_without_a_usable_key_is_refused(
+    loader: Loader, content: bytes, problem: str
+) -> None:
+    path = loader.folder / "bad.key"
+    path.write_bytes(content)
+    text = otlp_files(client_certificate_file="client.pem", client_key_file="bad.key")
+    assert loader.problems(text) == [f"otlp.client_key_file: {problem}: {path}"]
+
+
+@pytest.mark.usefixtures("pem_files")
+def test_the_key_of_another_certificate_is_refused(loader: Loader) -> None:
+    text = otlp_files(client_certificate_file="client.pem", client_key_file="${env:KEY}")
+    loader.load(text, {"KEY": "client.key"})
+    assert loader.problems(text, {"KEY": "other.key"}) == [
+        (
+            "otlp.client_key_file: its key is not that of client_certificate_file "
+            "(the path comes from ${env:KEY})"
+        )
+    ]
+
+
+@pytest.mark.usefixtures("pem_files")
+def test_every_file_that_is_wrong_is_reported(loader: Loader) -> None:
+    text = otlp_files(ca_file="x", client_certificate_file="y", client_key_file="ca.pem")
+    assert loader.problems(text) == [
+        f"otlp.ca_file: there is no such file: {loader.folder}/x",
+        f"otlp.client_certificate_file: there is no such file: {loader.folder}/y",
+        f"otlp.client_key_file: it holds no private key in PEM format: {loader.folder}/ca.pem",
+    ]

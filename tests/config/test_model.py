@@ -71,7 +71,7 @@ def test_a_split_has_effect_only_with_its_total(switched: dict[str, bool], flags
 
 @pytest.mark.parametrize(
     "ttl, configured, effective",
-    [(15, None, 60), (20.5, None, 61.5), (86_400, None, 259_200), (15, 7, 7)],
+    [(15, None, 60), (20.5, None, 61.5), (86_400, None, 259_200), (15, 20, 20), (7, 7, 7)],
 )
 def test_data_are_stale_after_three_times_their_ttl(
     ttl: float, configured: float | None, effective: float
@@ -82,6 +82,33 @@ def test_data_are_stale_after_three_times_their_ttl(
         polling=PollingConfig(stale_after_seconds=configured),
     )
     assert config.stale_after_seconds == effective
+
+
+def test_data_cannot_be_stale_before_their_ttl_ends(loader: Loader) -> None:
+    text = "prometheus: {ttl_seconds: 20.5}\npolling: {stale_after_seconds: 20}\n"
+    problem = (
+        "must be at least prometheus.ttl_seconds, which is 20.5: "
+        "data would end before they are asked for again, and come and go"
+    )
+    assert loader.problems(MINIMAL + text) == [f"polling.stale_after_seconds: {problem}"]
+    with pytest.raises(ValidationError) as caught:
+        Config(
+            emqx=EMQX,
+            prometheus=PrometheusConfig(ttl_seconds=20.5),
+            polling=PollingConfig(stale_after_seconds=20),
+        )
+    assert problem in str(caught.value)
+
+
+def test_the_default_ttl_counts_too_and_a_wrong_one_is_one_problem(loader: Loader) -> None:
+    polling = "polling: {stale_after_seconds: 5}\n"
+    (problem,) = loader.problems(MINIMAL + polling)
+    assert problem.startswith(
+        "polling.stale_after_seconds: must be at least prometheus.ttl_seconds"
+    )
+    assert loader.problems(MINIMAL + "prometheus: {ttl_seconds: -1}\n" + polling) == [
+        "prometheus.ttl_seconds: must be at least 0, is -1"
+    ]
 
 
 def test_a_configuration_cannot_be_changed() -> None:
@@ -212,7 +239,7 @@ def test_any_alias_but_the_empty_one_is_accepted(loader: Loader) -> None:
         ),
         ("prometheus.enable_dates", [], "maybe", "must be true or false, is 'maybe'"),
         ("prometheus.enable_dates", [], "[]", "must be true or false, is a list"),
-        ("polling.stale_after_seconds", ["~", "0.5", "1e9"], "0", "must be greater than 0, is 0"),
+        ("polling.stale_after_seconds", ["~", "15", "1e9"], "0", "must be greater than 0, is 0"),
         ("polling.deadline_seconds", ["3600"], "0", "must be greater than 0, is 0"),
         ("polling.deadline_seconds", [], "3601", "must be at most 3600, is 3601"),
         (
@@ -295,7 +322,10 @@ def test_values_out_of_range_or_of_the_wrong_kind_are_refused(
         (MINIMAL + "port: 1", "port: is not a known key here; it belongs to prometheus"),
         (
             MINIMAL + "x: 1",
-            "x: is not a known key; known here: emqx, monitored_clients, prometheus, polling",
+            (
+                "x: is not a known key; "
+                "known here: emqx, monitored_clients, prometheus, polling, otlp"
+            ),
         ),
         (
             MINIMAL + 'polling: {"\\e[2J": 1}',

@@ -32,6 +32,9 @@ garbage = st.recursive(
 )
 
 
+names = st.sampled_from(["authorization", "X-Token", "x-token", "te", "a b", ""]) | keys
+
+
 def fields(section: str) -> st.SearchStrategy[Any]:
     some = st.dictionaries(st.sampled_from(list(SECTIONS[section].model_fields)), garbage | scalars)
     return st.lists(some, max_size=3) if section == "monitored_clients" else some
@@ -84,7 +87,9 @@ def test_any_yaml_loads_or_is_refused(file: Path, document: object, variable: st
 def test_a_whole_section_from_the_environment_loads_or_is_refused(
     file: Path, document: object
 ) -> None:
-    file.write_text("emqx: ${env:A}\nmonitored_clients: ${env:A}\npolling: ${env:A}\n")
+    file.write_text(
+        "emqx: ${env:A}\nmonitored_clients: ${env:A}\npolling: ${env:A}\notlp: ${env:A}\n"
+    )
     outcome(file, {"A": yaml.safe_dump(document)})
 
 
@@ -110,6 +115,33 @@ def test_a_secret_is_never_shown(
             assert SECRET not in repr(result)
             if isinstance(result, Config):
                 assert SECRET not in effective_yaml(result)
+
+
+@settings(deadline=None, max_examples=50)  # each loads six files
+@given(
+    fields("otlp"),
+    names,
+    st.sampled_from([SECRET, f"Bearer {SECRET}", f"{SECRET}\n", f" {SECRET}", f"{SECRET}ż"]),
+    st.sampled_from(["authorization", "X-Token", "te", "a b"]),
+)
+def test_a_header_is_never_shown(
+    file: Path, otlp: dict[str, object], other: str, secret: str, name: str
+) -> None:
+    emqx = {"api_key": "k", "api_secret": "s", "api_url": "http://h", "alias": "a"}
+    written = (
+        {name: secret},
+        {name: "${env:SECRET}", other: secret},
+        secret,
+        [f"{name}: {secret}"],
+    )
+    for headers in (*written, {f"{name} {secret}": "x"}, {f"{name}={secret}": None}):
+        document = {"emqx": emqx, "otlp": otlp | {"headers": headers}}
+        file.write_text(yaml.safe_dump(document))
+        result = outcome(file, {"SECRET": secret, "A": "x"})
+        assert SECRET not in str(result)
+        assert SECRET not in repr(result)
+        if isinstance(result, Config):
+            assert SECRET not in effective_yaml(result)
 
 
 @settings(deadline=None)

@@ -28,6 +28,18 @@ KEYS = [
     ("prometheus.enable_subscription_count", "true/false", "true"),
     ("polling.stale_after_seconds", "number above 0", "not set"),
     ("polling.deadline_seconds", "number above 0 up to 3600", "60"),
+    ("otlp", "mapping", "not set"),
+    ("otlp.protocol", "`grpc` or `http/protobuf`", "not set"),
+    ("otlp.endpoint", "text", "not set"),
+    ("otlp.headers", "mapping of text to secret", "{}"),
+    ("otlp.interval_seconds", "number above 0 up to 86400", "not set"),
+    ("otlp.timeout_seconds", "number above 0 up to 3600", "not set"),
+    ("otlp.compression", "`none` or `gzip`", "not set"),
+    ("otlp.insecure", "true/false", "not set"),
+    ("otlp.ca_file", "text", "not set"),
+    ("otlp.client_certificate_file", "text", "not set"),
+    ("otlp.client_key_file", "text", "not set"),
+    ("otlp.max_points_per_request", "whole number from 1 up to 1000000", "5000"),
 ]
 
 
