@@ -3,18 +3,25 @@
 import logging
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
-from otel_emqx_monitor.config import Config, load
+from otel_emqx_monitor.config import Config, OtlpConfig, load
 from otel_emqx_monitor.emqx.client import EmqxClient
-from otel_emqx_monitor.instruments import fields_for
+from otel_emqx_monitor.instruments import PUSH, fields_for
 from otel_emqx_monitor.presence import Watched, assess, nothing_known
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.signals import stop_signal
 from otel_emqx_monitor.snapshot import Source
 
+if TYPE_CHECKING:
+    from otel_emqx_monitor.readers.otlp import OtlpReader
+
 log = logging.getLogger(__name__)
+
+#: With the two seconds of the HTTP server a shutdown stays within ten.
+_LAST_PUSH_SECONDS = 7.5
 
 
 def open_source(config_path: str | Path | None = None) -> Source:
@@ -38,55 +45,69 @@ def watched(config: Config) -> list[Watched]:
 class Agent:
     """Everything that runs for one configuration.
 
+    Args:
+        config: what to watch, and how.
+        serve: whether to serve ``/metrics`` for Prometheus.
+        push: whether to push to a Collector, as ``config.otlp`` says.
+
     Raises:
         ListenError: the address for ``/metrics`` cannot be had.
+        ExporterError: the settings for pushing cannot be used.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, serve: bool = True, push: bool = False) -> None:
         self._client = _make_client(config)
-        self._cache = _make_cache(config, self._client)
-        self._reader = PrometheusReader(self._cache)
-        self._server = MetricsServer(
-            self._cache, self._reader, config.prometheus.address, config.prometheus.port
-        )
-        self._broker = config.emqx.alias
-        self._count = len(config.monitored_clients)
+        self._cache = _make_cache(config, self._client, push=push)
+        self._watching = f"{len(config.monitored_clients)} clients of {config.emqx.alias}"
+        self._anybody = bool(config.monitored_clients)
+        self._reader = PrometheusReader(self._cache) if serve else None
+        self._pusher: OtlpReader | None = None
+        if push:
+            self._pusher = _make_pusher(config, config.otlp or OtlpConfig(), self._cache)
+        self._server: MetricsServer | None = None
+        if self._reader:
+            where = config.prometheus
+            self._server = MetricsServer(self._cache, self._reader, where.address, where.port)
 
     @property
     def url(self) -> str:
-        """Where the agent's HTTP server answers."""
-        return self._server.url
+        """Where the agent's HTTP server answers; empty without one."""
+        return self._server.url if self._server else ""
 
     def start(self) -> None:
-        """Begin to serve; the first scrape makes the first poll."""
-        self._server.start()
-        log.info(
-            "serving the metrics of %d clients of %s on %smetrics",
-            self._count,
-            self._broker,
-            self.url,
-        )
-        if not self._count:
+        """Begin to serve and to push; the first reader makes the first poll."""
+        if self._server:
+            self._server.start()
+            log.info("serving the metrics of %s on %smetrics", self._watching, self.url)
+        if self._pusher:
+            self._pusher.start()
+            log.info("pushing the metrics of %s every %g s", self._watching, self._pusher.interval)
+        if not self._anybody:
             log.warning(
                 "monitored_clients is empty: only the agent's own metrics are exported;"
                 " add the alias and client_id of each client to watch"
             )
 
     def stop(self) -> None:
-        """Finish answers under way, cut off a poll under way, and release everything."""
-        self._server.stop()
+        """Push a last time, cut off a poll under way, let answers under way finish; within 10 s."""
+        if self._pusher:
+            self._pusher.stop(_LAST_PUSH_SECONDS)
         self._client.close()
-        self._reader.shutdown()
+        if self._server:
+            self._server.stop()
+        if self._reader:
+            self._reader.shutdown()
 
 
-def run(config: Config) -> None:
+def run(config: Config, *, serve: bool, push: bool) -> None:
     """Run an agent until SIGTERM or SIGINT.
 
     Raises:
         ListenError: the address for ``/metrics`` cannot be had.
+        ExporterError: the settings for pushing cannot be used.
     """
     with stop_signal() as stopped:
-        agent = Agent(config)
+        agent = Agent(config, serve=serve, push=push)
         agent.start()
         stopped.wait()
         log.info("stopping")
@@ -102,13 +123,22 @@ def _make_client(config: Config) -> EmqxClient:
     )
 
 
-def _make_cache(config: Config, client: EmqxClient) -> SnapshotCache:
+def _make_cache(config: Config, client: EmqxClient, *, push: bool = False) -> SnapshotCache:
     targets = watched(config)
+    flags = config.prometheus.flags
     return SnapshotCache(
         config.emqx.alias,
         client.poll,
         partial(assess, watched=targets),
         nothing_known(targets),
         Freshness(config.prometheus.ttl_seconds, config.stale_after_seconds),
-        flags=config.prometheus.flags,
+        flags=flags | {PUSH} if push else flags,
     )
+
+
+def _make_pusher(config: Config, settings: OtlpConfig, cache: SnapshotCache) -> "OtlpReader":
+    from otel_emqx_monitor.readers.exporter import make_exporter
+    from otel_emqx_monitor.readers.otlp import OtlpReader, resource_of, schedule_of
+
+    resource = resource_of(config.emqx.alias)
+    return OtlpReader(cache, make_exporter(settings), resource, schedule_of(settings))

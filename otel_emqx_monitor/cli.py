@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_CODES = {
-    0: "Done. `check`: all monitored clients are connected.",
+    0: "Done. `check`: all monitored clients are connected, or `--all` was given.",
     1: "`check`: some monitored clients are not connected. Else: the port cannot be listened on.",
     2: "Wrong usage or wrong configuration.",
     3: "EMQX could not be asked.",
@@ -103,11 +103,37 @@ def main() -> None:
 @_log_options
 def prometheus() -> None:
     """Serve the metrics for Prometheus to scrape."""
-    from otel_emqx_monitor.agent import run
+    _run(_load_config(), serve=True, push=False)
 
+
+@main.command()
+@_config_option
+@_log_options
+def otlp() -> None:
+    """Push the metrics to an OpenTelemetry Collector."""
     config = _load_config()
+    if config.otlp is None:
+        raise click.UsageError(
+            "the configuration has no section otlp; give one, otlp: {} takes everything from the"
+            " OTEL_* variables"
+        )
+    _run(config, serve=False, push=True)
+
+
+@main.command()
+@_config_option
+@_log_options
+def run() -> None:
+    """Serve the metrics, and push them if the configuration has a section otlp."""
+    config = _load_config()
+    _run(config, serve=True, push=config.otlp is not None)
+
+
+def _run(config: "Config", *, serve: bool, push: bool) -> None:
+    from otel_emqx_monitor import agent
+
     _start_logging()
-    run(config)
+    agent.run(config, serve=serve, push=push)
 
 
 @main.command()
@@ -119,8 +145,8 @@ def prometheus() -> None:
 def check(ctx: click.Context, everyone: bool, output: str) -> None:
     """Ask EMQX once and print how the clients are.
 
-    Exit code 0: all monitored clients are connected; 1: some are not; 2: wrong usage or
-    configuration; 3: EMQX could not be asked.
+    Exit code 0: all monitored clients are connected, or --all was given; 1: some are not; 2: wrong
+    usage or configuration; 3: EMQX could not be asked.
     """
     from otel_emqx_monitor import report
     from otel_emqx_monitor.agent import watched
@@ -141,14 +167,15 @@ def check(ctx: click.Context, everyone: bool, output: str) -> None:
     ctx.exit(0 if everyone else report.exit_code(fleet))
 
 
-def _report(fleet: "Fleet", broker: str, output: str, everyone: bool) -> str:
+def _report(fleet: "Fleet", broker: str, output: str, everyone: bool) -> bytes | str:
     from otel_emqx_monitor import report
 
     now = datetime.now(UTC)
     if output == "json":
         return report.render_json(fleet, broker, now)
     if output == "csv":
-        return report.render_csv(fleet).removesuffix("\n")
+        # As bytes: click would take what looks like a colour out of a client id.
+        return report.render_csv(fleet).removesuffix("\n").encode()
     table = report.render_table(
         fleet,
         now,

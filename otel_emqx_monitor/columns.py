@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 from opentelemetry.metrics import Observation
+from opentelemetry.util.types import AttributeValue
 
 
 class Series(NamedTuple):
@@ -18,16 +19,20 @@ class Series(NamedTuple):
     ``None`` for gauges, and where EMQX did not say.
     """
 
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, AttributeValue]
     start_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column(Sequence[Observation]):
-    """The values of one instrument in one snapshot, one for each series."""
+    """The values of one instrument in one snapshot, one for each series.
+
+    ``time`` is when they were true, in seconds since the epoch; ``None`` is the time of reading.
+    """
 
     series: Sequence[Series]
     values: Sequence[int | float]
+    time: float | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -38,7 +43,7 @@ class Column(Sequence[Observation]):
     def __getitem__(self, index: slice) -> "Column": ...
     def __getitem__(self, index: int | slice) -> "Observation | Column":
         if isinstance(index, slice):
-            return Column(self.series[index], self.values[index])
+            return Column(self.series[index], self.values[index], self.time)
         return Observation(self.values[index], self.series[index].attributes)
 
     def __iter__(self) -> Iterator[Observation]:

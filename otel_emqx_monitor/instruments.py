@@ -11,15 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from typing import TypeVar
 
 from opentelemetry.metrics import CallbackOptions, Meter
 
 from otel_emqx_monitor.columns import Column, Series
 from otel_emqx_monitor.emqx.rows import attribute
-from otel_emqx_monitor.snapshot import Client, Fleet, Health, Snapshot, Source, State
+from otel_emqx_monitor.snapshot import Client, Snapshot, Source, State
 from otel_emqx_monitor.version import __version__
 
+_Key = TypeVar("_Key", bound=StrEnum)
+
 PREFIX = "emqx_client_monitor_"
+
+#: The flag of the metrics that tell of pushes; on when the agent pushes.
+PUSH = "otlp"
 
 #: The fields that identify a client and tell its presence, whatever is exported.
 IDENTITY_FIELDS = frozenset({"clientid", "username", "connected", "connected_at"})
@@ -36,8 +42,8 @@ class Kind(StrEnum):
 class Metric:
     """One row of the table.
 
-    ``name`` is without prefix and without the ``_total`` of counters. ``flag`` names the
-    ``enable_*`` flag that switches it on, ``None`` is always on. ``labels`` are those beside
+    ``name`` is without prefix and without the ``_total`` of counters. ``flag`` is what switches it
+    on, an ``enable_*`` key or ``PUSH``; ``None`` is always on. ``labels`` are those beside
     ``broker``; ``fields`` are the fields of EMQX's rows that it reads.
     """
 
@@ -92,7 +98,7 @@ def _observe_rows(snapshot: Snapshot, *, kind: Kind, samples: tuple[_Sample, ...
                 labels = {**_client_labels(snapshot.broker, client), **extra}
                 series.append(Series(labels, start))
                 values.append(value)
-    return Column(series, values)
+    return Column(series, values, snapshot.fleet.polled_at)
 
 
 def _observe_connected(snapshot: Snapshot) -> Column:
@@ -101,6 +107,7 @@ def _observe_connected(snapshot: Snapshot) -> Column:
     return Column(
         [Series(_client_labels(snapshot.broker, client)) for client in known],
         [int(client.state is State.CONNECTED) for client in known],
+        snapshot.fleet.polled_at,
     )
 
 
@@ -123,25 +130,32 @@ def _of_rows(
 Readings = Iterable[tuple[Mapping[str, str], int | float | None]]
 
 
-def _of_agent(
+def _of_agent(  # noqa: PLR0913 (the columns of the table)
     name: str,
     kind: Kind,
     help_text: str,
-    read: Callable[[Fleet, Health], Readings],
+    read: Callable[[Snapshot], Readings],
+    *,
     label: str | None = None,
+    flag: str | None = None,
 ) -> Metric:
     """Make a metric of the agent itself; a value of ``None`` has not happened yet: no sample."""
 
     def observe(snapshot: Snapshot) -> Column:
+        start = snapshot.started_at if kind is Kind.COUNTER else None
         known = [
-            (Series({"broker": snapshot.broker, **labels}), value)
-            for labels, value in read(snapshot.fleet, snapshot.health)
+            (Series({"broker": snapshot.broker, **labels}, start), value)
+            for labels, value in read(snapshot)
             if value is not None
         ]
         return Column([series for series, _ in known], [value for _, value in known])
 
     labels = () if label is None else (label,)
-    return Metric(name=name, kind=kind, help=help_text, labels=labels, observe=observe)
+    return Metric(name, kind, help_text, labels, observe, flag)
+
+
+def _each(label: str, values: Mapping[_Key, int]) -> Readings:
+    return [({label: key.value}, value) for key, value in values.items()]
 
 
 def _observe_build(_snapshot: Snapshot) -> Column:
@@ -247,35 +261,56 @@ METRICS: tuple[Metric, ...] = (
         "up",
         Kind.GAUGE,
         "Whether the last poll of EMQX succeeded",
-        lambda _, health: [({}, None if health.up is None else int(health.up))],
+        lambda now: [({}, None if now.health.up is None else int(now.health.up))],
     ),
     _of_agent(
         "last_success_timestamp_seconds",
         Kind.GAUGE,
         "When the last successful poll of EMQX ended (epoch seconds)",
-        lambda _, health: [({}, health.last_success)],
+        lambda now: [({}, now.health.last_success)],
     ),
     _of_agent(
         "poll_duration_seconds",
         Kind.GAUGE,
         "How long the last poll of EMQX took, successful or not",
-        lambda _, health: [({}, health.poll_duration)],
+        lambda now: [({}, now.health.poll_duration)],
     ),
     _of_agent(
         "poll_errors",
         Kind.COUNTER,
         "Number of failed polls of EMQX by reason",
-        lambda _, health: [
-            ({"reason": reason.value}, count) for reason, count in health.errors.items()
-        ],
+        lambda now: _each("reason", now.health.errors),
         label="reason",
     ),
     _of_agent(
         "clients",
         Kind.GAUGE,
         "Number of monitored clients by state",
-        lambda fleet, _: [({"state": state.value}, n) for state, n in fleet.states.items()],
+        lambda now: _each("state", now.fleet.states),
         label="state",
+    ),
+    _of_agent(
+        "otlp_exports",
+        Kind.COUNTER,
+        "Number of OTLP requests by outcome",
+        lambda now: _each("outcome", now.pushes.exports),
+        label="outcome",
+        flag=PUSH,
+    ),
+    _of_agent(
+        "otlp_points",
+        Kind.COUNTER,
+        "Number of data points in OTLP requests by outcome",
+        lambda now: _each("outcome", now.pushes.points),
+        label="outcome",
+        flag=PUSH,
+    ),
+    _of_agent(
+        "otlp_last_success_timestamp_seconds",
+        Kind.GAUGE,
+        "When a Collector last accepted a whole push (epoch seconds)",
+        lambda now: [({}, now.pushes.last_success)],
+        flag=PUSH,
     ),
     Metric(
         name="build_info",

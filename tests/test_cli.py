@@ -215,6 +215,20 @@ def test_check_speaks_csv(home: Path, broker: Simulator) -> None:
     ]
 
 
+def test_csv_has_the_client_ids_as_they_are(home: Path, broker: Simulator) -> None:
+    fleet = broker.broker.source
+    assert isinstance(fleet, StaticFleet)
+    fleet.replace([{"clientid": "a\x1b[31mb,ü", "connected": True}])
+    result = check(home, broker, "--all", "--output", "csv", ids=())
+    assert 'a\x1b[31mb,ü"' in result.stdout_bytes.decode()
+
+
+def test_otlp_wants_its_section(home: Path) -> None:
+    result = run("otlp", "--cfg", write(home, settings("http://emqx:18083/api/", "dev-a")))
+    assert result.exit_code == 2
+    assert "the configuration has no section otlp" in result.stderr
+
+
 def test_check_ends_with_3_when_emqx_cannot_be_asked(home: Path) -> None:
     url = f"http://127.0.0.1:{unused_port()}/api/"
     result = run("check", "--cfg", write(home, settings(url, "dev-a")))

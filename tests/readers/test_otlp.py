@@ -1,0 +1,257 @@
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
+from opentelemetry.sdk.resources import Resource
+
+from otel_emqx_monitor.cache import Freshness, SnapshotCache
+from otel_emqx_monitor.config import OtlpConfig
+from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.instruments import PUSH
+from otel_emqx_monitor.presence import Watched, assess, nothing_known
+from otel_emqx_monitor.readers.exporter import Result
+from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, resource_of, schedule_of
+from otel_emqx_monitor.snapshot import Outcome, Pushes
+from tests.fleets import connected, poll
+
+WATCHED = [Watched("A", "a"), Watched("B", "b")]
+GOOD = Result(Outcome.SUCCESS)
+
+
+class Sender:
+    """Takes requests and answers each as ``answer`` says."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[int], Result] = lambda _: GOOD
+        self.requests: list[MetricsData] = []
+        self.came = threading.Condition()
+        self.shut_down = threading.Event()
+
+    def export(self, data: MetricsData) -> Result:
+        with self.came:
+            self.requests.append(data)
+            number = len(self.requests)
+            self.came.notify_all()
+        return self.answer(number)
+
+    def shutdown(self) -> None:
+        self.shut_down.set()
+
+    def wait_for(self, count: int) -> None:
+        with self.came:
+            assert self.came.wait_for(lambda: len(self.requests) >= count, timeout=10)
+
+
+def values(requests: list[MetricsData]) -> dict[str, float]:
+    """Return the values by metric name and last attribute value."""
+    found = {}
+    for data in requests:
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+            name = metric.name.removeprefix("emqx_client_monitor_")
+            for point in metric.data.data_points:
+                assert isinstance(point, NumberDataPoint)
+                *_, last = (point.attributes or {}).values()
+                found[f"{name} {last!s}"] = point.value
+    return found
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+def cache_of(ask: Callable[[], Poll]) -> SnapshotCache:
+    return SnapshotCache(
+        "broker",
+        ask,
+        lambda answered: assess(answered, WATCHED),
+        nothing_known(WATCHED),
+        Freshness(ttl=15, stale_after=60),
+        flags=frozenset({PUSH}),
+    )
+
+
+@pytest.fixture
+def cache() -> SnapshotCache:
+    return cache_of(lambda: poll(connected("a")))
+
+
+Start = Callable[..., OtlpReader]
+
+
+@pytest.fixture
+def start(cache: SnapshotCache, sender: Sender) -> Iterator[Start]:
+    readers: list[OtlpReader] = []
+
+    def begin(
+        interval: float = 0.01, timeout: float = 5, max_points: int = 5000, source: object = cache
+    ) -> OtlpReader:
+        assert isinstance(source, SnapshotCache)
+        schedule = Schedule(interval, timeout, max_points)
+        readers.append(OtlpReader(source, sender, Resource({}), schedule))
+        readers[-1].start()
+        return readers[-1]
+
+    yield begin
+    for reader in readers:
+        reader.stop(5)
+
+
+def wait_for_pushes(cache: SnapshotCache, holds: Callable[[Pushes], bool]) -> Pushes:
+    limit = time.monotonic() + 10
+    while not holds(cache.current().pushes):
+        assert time.monotonic() < limit, cache.current().pushes
+        time.sleep(0.002)
+    return cache.current().pushes
+
+
+def test_the_first_push_comes_at_once_with_what_a_poll_says(start: Start, sender: Sender) -> None:
+    start(interval=3600)
+    sender.wait_for(1)
+    pushed = values(sender.requests[:1])
+    assert pushed["connected a"] == 1
+    assert pushed["connected b"] == 0
+    assert pushed["up broker"] == 1
+    assert pushed["otlp_points success"] == 0
+
+
+def test_pushes_go_on_and_are_counted_in_the_next_snapshot(
+    start: Start, sender: Sender, cache: SnapshotCache
+) -> None:
+    start()
+    sender.wait_for(3)
+    pushes = wait_for_pushes(cache, lambda now: now.exports[Outcome.SUCCESS] >= 3)
+    assert pushes.points[Outcome.SUCCESS] > 60
+    assert pushes.exports[Outcome.DROPPED] == pushes.exports[Outcome.REFUSED] == 0
+    assert pushes.last_success is not None
+    assert values(sender.requests[-1:])["otlp_exports success"] >= 2
+
+
+def test_a_request_has_no_more_points_than_allowed(start: Start, sender: Sender) -> None:
+    start(interval=3600, max_points=7)
+    sender.wait_for(3)
+    sizes = [
+        sum(len(m.data.data_points) for m in data.resource_metrics[0].scope_metrics[0].metrics)
+        for data in sender.requests
+    ]
+    assert sizes[:2] == [7, 7]
+
+
+def test_a_refused_request_does_not_hold_up_the_others(
+    start: Start, sender: Sender, cache: SnapshotCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender.answer = lambda number: Result(Outcome.REFUSED, "too large") if number == 2 else GOOD
+    start(interval=3600, max_points=7)
+    pushes = wait_for_pushes(cache, lambda now: now.exports[Outcome.SUCCESS] > 1)
+    assert pushes.exports[Outcome.REFUSED] == 1
+    assert pushes.points[Outcome.REFUSED] == 7
+    assert pushes.last_success is None
+    assert caplog.messages == ["too large; trying again until it works"]
+
+
+def test_after_a_dropped_request_the_rest_of_the_push_is_dropped_and_counted(
+    start: Start, sender: Sender, cache: SnapshotCache
+) -> None:
+    sender.answer = lambda _: Result(Outcome.DROPPED, "unreachable")
+    start(interval=3600, max_points=7)
+    pushes = wait_for_pushes(cache, lambda now: now.exports[Outcome.DROPPED] > 0)
+    assert len(sender.requests) == 1
+    assert pushes.exports[Outcome.DROPPED] > 2
+    assert pushes.points[Outcome.DROPPED] > 14
+
+
+def test_an_outage_is_two_lines_and_pushing_resumes_by_itself(
+    start: Start, sender: Sender, cache: SnapshotCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sender.answer = lambda number: Result(Outcome.DROPPED, "unreachable") if number < 6 else GOOD
+    start()
+    wait_for_pushes(cache, lambda now: now.exports[Outcome.SUCCESS] > 2)
+    assert caplog.messages == [
+        "unreachable; trying again until it works",
+        "the Collector takes data again after 0 s and 5 failed pushes, the last one: unreachable",
+    ]
+
+
+def test_a_sender_that_hangs_is_left_behind_and_never_called_twice_at_once(
+    start: Start, sender: Sender, cache: SnapshotCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_emqx_monitor.readers.otlp._GRACE", 0.0)
+    release = threading.Event()
+
+    def hang(_number: int) -> Result:
+        release.wait(10)
+        return GOOD
+
+    sender.answer = hang
+    start(timeout=0.02)
+    wait_for_pushes(cache, lambda now: now.exports[Outcome.DROPPED] >= 4)
+    assert len(sender.requests) == 1
+    release.set()
+    wait_for_pushes(cache, lambda now: now.exports[Outcome.SUCCESS] >= 1)
+
+
+def test_a_push_does_not_wait_for_ever_for_emqx(start: Start, sender: Sender) -> None:
+    may_answer = threading.Event()
+
+    def slow() -> Poll:
+        may_answer.wait(10)
+        return poll(connected("a"))
+
+    start(interval=0.05, source=cache_of(slow))
+    sender.wait_for(2)
+    assert values(sender.requests[:1])["clients unknown"] == 2
+    may_answer.set()
+
+
+def test_at_the_end_it_collects_and_pushes_once_more(start: Start, sender: Sender) -> None:
+    reader = start(interval=3600)
+    sender.wait_for(1)
+    reader.stop(5)
+    assert len(sender.requests) == 2
+    assert values(sender.requests[1:])["otlp_exports success"] == 1
+    assert sender.shut_down.wait(5)
+
+
+def test_the_end_comes_in_time_whatever_the_collector_does(start: Start, sender: Sender) -> None:
+    release = threading.Event()
+
+    def hang(_number: int) -> Result:
+        release.wait(30)
+        return GOOD
+
+    sender.answer = hang
+    reader = start(interval=3600)
+    sender.wait_for(1)
+    began = time.monotonic()
+    reader.stop(0.2)
+    assert time.monotonic() - began < 20
+    release.set()
+
+
+def test_a_schedule_is_that_of_the_configuration_or_the_standard_s() -> None:
+    configured = OtlpConfig(interval_seconds=7, timeout_seconds=8, max_points_per_request=9)
+    assert schedule_of(configured) == Schedule(7, 8, 9)
+    assert schedule_of(OtlpConfig()) == Schedule(60, 10, 5000)
+
+
+def test_a_resource_names_the_service_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
+    monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES", raising=False)
+    monkeypatch.setattr("socket.gethostname", lambda: "pod-7")
+    assert dict(resource_of("lab").attributes) == {
+        "service.name": "otel-emqx-monitor",
+        "service.version": "0.1.0",
+        "service.instance.id": "pod-7/lab",
+    }
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=mine,zone=eu")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "watcher")
+    attributes = resource_of("lab").attributes
+    assert attributes["service.name"] == "watcher"
+    assert attributes["service.instance.id"] == "mine"
+    assert attributes["zone"] == "eu"
