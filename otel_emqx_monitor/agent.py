@@ -9,11 +9,11 @@ from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import Config, OtlpConfig, load
 from otel_emqx_monitor.emqx.client import EmqxClient
 from otel_emqx_monitor.instruments import PUSH, fields_for
-from otel_emqx_monitor.presence import Watched, assess, nothing_known
+from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.signals import stop_signal
-from otel_emqx_monitor.snapshot import Source
+from otel_emqx_monitor.snapshot import Source, Watched
 
 if TYPE_CHECKING:
     from otel_emqx_monitor.readers.otlp import OtlpReader
@@ -39,7 +39,8 @@ def open_source(config_path: str | Path | None = None) -> Source:
 
 def watched(config: Config) -> list[Watched]:
     """Return the clients that ``config`` names, in its order."""
-    return [Watched(client.alias, client.client_id) for client in config.monitored_clients]
+    broker = config.emqx.alias
+    return [Watched(one.alias, one.client_id, broker) for one in config.monitored_clients]
 
 
 class Agent:
@@ -95,8 +96,6 @@ class Agent:
         self._client.close()
         if self._server:
             self._server.stop()
-        if self._reader:
-            self._reader.shutdown()
 
 
 def run(config: Config, *, serve: bool, push: bool) -> None:

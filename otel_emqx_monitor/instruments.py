@@ -6,18 +6,19 @@ client metrics are those of emqx-client-monitor, so that dashboards go on workin
 """
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 from opentelemetry.metrics import CallbackOptions, Meter
 
-from otel_emqx_monitor.columns import Column, Series
+from otel_emqx_monitor.columns import Block, Column, Group, Labels, Point, nanoseconds
 from otel_emqx_monitor.emqx.rows import attribute
-from otel_emqx_monitor.snapshot import Client, Snapshot, Source, State
+from otel_emqx_monitor.snapshot import Fleet, Present, Snapshot, Source, State
 from otel_emqx_monitor.version import __version__
 
 _Key = TypeVar("_Key", bound=StrEnum)
@@ -68,62 +69,66 @@ class Metric:
 
 @dataclass(frozen=True)
 class _Sample:
-    """One series of every client: its extra labels, and the field its value comes from."""
+    """One series of every client: the field its value comes from, and its extra labels."""
 
     field: str
-    labels: Mapping[str, str]
+    extra: Labels
 
 
-def _client_labels(broker: str, client: Client) -> dict[str, str]:
-    return {"alias": client.alias, "broker": broker, "client_id": client.client_id}
+def _cached(name: str, make: Callable[[Fleet], Column]) -> Callable[[Snapshot], Column]:
+    """Return an ``observe`` that makes one column for each fleet, whoever asks and how often."""
+
+    def observe(snapshot: Snapshot) -> Column:
+        columns = snapshot.fleet.columns
+        if name not in columns:
+            columns[name] = make(snapshot.fleet)
+        return columns[name]
+
+    return observe
 
 
-def _number(value: float | datetime | None) -> float | None:
-    return value.timestamp() if isinstance(value, datetime) else value
+def _rows_column(fleet: Fleet, *, kind: Kind, samples: Sequence[_Sample]) -> Column:
+    blocks = [_rows_block(fleet.present, kind, sample) for sample in samples]
+    return Column([block for block in blocks if block.values], fleet.polled_at)
 
 
-def _observe_rows(snapshot: Snapshot, *, kind: Kind, samples: tuple[_Sample, ...]) -> Column:
-    """Read one value per client and sample; a field that a row lacks gives no series."""
-    series: list[Series] = []
-    values: list[int | float] = []
-    readers = [(attribute(sample.field), sample.labels) for sample in samples]
-    for client in snapshot.fleet.clients:
-        row = client.row
-        if row is None:
-            continue
-        start = _number(row.connected_at) if kind is Kind.COUNTER else None
-        for name, extra in readers:
-            value = _number(getattr(row, name))
-            if value is not None:
-                labels = {**_client_labels(snapshot.broker, client), **extra}
-                series.append(Series(labels, start))
-                values.append(value)
-    return Column(series, values, snapshot.fleet.polled_at)
+def _rows_block(present: Present, kind: Kind, sample: _Sample) -> Block:
+    """Read one field of every row; a row that lacks it has no series: not known is not 0."""
+    read = attrgetter(attribute(sample.field))
+    values = [read(row) for row in present.rows]
+    group = present.group
+    starts = present.starts if kind is Kind.COUNTER else None
+    if None in values:
+        known = [index for index, value in enumerate(values) if value is not None]
+        values = [values[index] for index in known]
+        group = Group([group.members[index] for index in known])
+        starts = None if starts is None else [starts[index] for index in known]
+    if values and isinstance(values[0], datetime):
+        values = [value.timestamp() for value in values]
+    return Block(group, values, sample.extra, starts)
 
 
-def _observe_connected(snapshot: Snapshot) -> Column:
+def _connected_column(fleet: Fleet) -> Column:
     """0 or 1 for every client whose state is known; unknown clients have no sample."""
-    known = [client for client in snapshot.fleet.clients if client.state is not State.UNKNOWN]
-    return Column(
-        [Series(_client_labels(snapshot.broker, client)) for client in known],
-        [int(client.state is State.CONNECTED) for client in known],
-        snapshot.fleet.polled_at,
-    )
+    known = [client for client in fleet.clients if client.state is not State.UNKNOWN]
+    group = Group([client.watched.labels for client in known])
+    values = [int(client.state is State.CONNECTED) for client in known]
+    return Column([Block(group, values)] if known else [], fleet.polled_at)
 
 
 def _of_rows(
     name: str, kind: Kind, flag: str, help_text: str, *samples: tuple[str, Mapping[str, str]]
 ) -> Metric:
     """Make the metric whose series are ``samples``: pairs of a row's field and extra labels."""
-    parts = tuple(_Sample(field, labels) for field, labels in samples)
+    parts = [_Sample(field, Labels.of(labels)) for field, labels in samples]
     return Metric(
         name=name,
         kind=kind,
         help=help_text,
-        labels=("alias", "client_id", *parts[0].labels),
-        observe=partial(_observe_rows, kind=kind, samples=parts),
+        labels=("alias", "client_id", *samples[0][1]),
+        observe=_cached(name, partial(_rows_column, kind=kind, samples=parts)),
         flag=flag,
-        fields=frozenset(sample.field for sample in parts),
+        fields=frozenset(field for field, _ in samples),
     )
 
 
@@ -142,13 +147,14 @@ def _of_agent(  # noqa: PLR0913 (the columns of the table)
     """Make a metric of the agent itself; a value of ``None`` has not happened yet: no sample."""
 
     def observe(snapshot: Snapshot) -> Column:
-        start = snapshot.started_at if kind is Kind.COUNTER else None
-        known = [
-            (Series({"broker": snapshot.broker, **labels}, start), value)
-            for labels, value in read(snapshot)
-            if value is not None
-        ]
-        return Column([series for series, _ in known], [value for _, value in known])
+        start = nanoseconds(snapshot.started_at) if kind is Kind.COUNTER else None
+        return Column.of(
+            [
+                Point({"broker": snapshot.broker, **labels}, value, start)
+                for labels, value in read(snapshot)
+                if value is not None
+            ]
+        )
 
     labels = () if label is None else (label,)
     return Metric(name, kind, help_text, labels, observe, flag)
@@ -160,7 +166,7 @@ def _each(label: str, values: Mapping[_Key, int]) -> Readings:
 
 def _observe_build(_snapshot: Snapshot) -> Column:
     build = {"python_version": platform.python_version(), "version": __version__}
-    return Column([Series(build)], [1])
+    return Column.of([Point(build, 1, None)])
 
 
 _RX, _TX = {"direction": "rx"}, {"direction": "tx"}
@@ -172,7 +178,7 @@ METRICS: tuple[Metric, ...] = (
         kind=Kind.GAUGE,
         help="Is client connected",
         labels=("alias", "client_id"),
-        observe=_observe_connected,
+        observe=_cached("connected", _connected_column),
         fields=frozenset({"connected"}),
     ),
     _of_rows(

@@ -29,7 +29,7 @@ from opentelemetry.metrics import (
 )
 from opentelemetry.util.types import Attributes
 
-from otel_emqx_monitor.columns import Column, Series
+from otel_emqx_monitor.columns import Column, Point
 
 log = logging.getLogger(__name__)
 
@@ -175,18 +175,11 @@ def _observe(instrument: Instrument, options: CallbackOptions) -> Column:
             log.exception("a callback of the instrument %s failed", instrument.name)
     if len(columns) == 1:
         return columns[0]
-    return Column(
-        [series for column in columns for series in column.series],
-        [value for column in columns for value in column.values],
-    )
+    return Column.of([point for column in columns for point in column.points()])
 
 
 def _as_column(observed: Iterable[Observation]) -> Column:
     """Return what a callback returned as a column; foreign callbacks return any iterable."""
     if isinstance(observed, Column):
         return observed
-    observations = list(observed)
-    return Column(
-        [Series(observation.attributes or {}) for observation in observations],
-        [observation.value for observation in observations],
-    )
+    return Column.of([Point(dict(one.attributes or {}), one.value, None) for one in observed])

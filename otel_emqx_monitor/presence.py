@@ -1,17 +1,9 @@
 """From a poll to the presence of each watched client."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from otel_emqx_monitor.emqx.rows import Poll, Row
-from otel_emqx_monitor.snapshot import Client, Fleet, State
-
-
-class Watched(NamedTuple):
-    """A client to watch: the alias people gave it, and its MQTT client id."""
-
-    alias: str
-    client_id: str
+from otel_emqx_monitor.snapshot import Client, Fleet, State, Watched
 
 
 def assess(poll: Poll, watched: Sequence[Watched] | None) -> Fleet:
@@ -29,16 +21,12 @@ def assess(poll: Poll, watched: Sequence[Watched] | None) -> Fleet:
 
 def nothing_known(watched: Sequence[Watched]) -> Fleet:
     """The fleet while no poll has succeeded, or none recently enough: every client unknown."""
-    return Fleet(
-        tuple(Client(target.alias, target.client_id, State.UNKNOWN) for target in watched),
-        polled_at=None,
-    )
+    return Fleet(tuple(Client(target, State.UNKNOWN) for target in watched), polled_at=None)
 
 
 def _client(target: Watched, row: Row | None) -> Client:
     if row is None:
-        return Client(target.alias, target.client_id, State.ABSENT)
+        return Client(target, State.ABSENT)
     if row.connected is None:
-        return Client(target.alias, target.client_id, State.UNKNOWN)
-    state = State.CONNECTED if row.connected else State.DISCONNECTED
-    return Client(target.alias, target.client_id, state, row)
+        return Client(target, State.UNKNOWN)
+    return Client(target, State.CONNECTED if row.connected else State.DISCONNECTED, row)

@@ -1,17 +1,16 @@
 """The agent's HTTP server: ``/metrics`` for Prometheus, ``/`` for people."""
 
 import asyncio
-import gzip
 import html
 import math
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from otel_emqx_monitor import background
@@ -29,8 +28,6 @@ _LONGEST_SCRAPE_TIMEOUT = 120.0
 
 #: What is left of a scrape's timeout for rendering and sending: this share, at least this long.
 _MARGIN_SHARE, _MARGIN_SECONDS = 0.2, 0.5
-
-_GZIP_LEVEL = 1  # an exposition compresses about 20 to 1 even so
 
 #: Prometheus' default interval is a minute; a connection should outlive it.
 _KEEP_ALIVE_SECONDS = 75
@@ -150,17 +147,26 @@ def _metrics(source: SnapshotCache, reader: PrometheusReader) -> Endpoint:
         output = negotiate(headers.get("accept", ""))
         compress = accepts_gzip(headers.get("accept-encoding", ""))
 
-        def render() -> bytes:
-            body = reader.render(source.current(), output)
-            return gzip.compress(body, _GZIP_LEVEL) if compress else body
+        def render() -> list[bytes]:
+            return reader.render(source.current(), output, compress=compress)
 
-        body = await asyncio.wrap_future(background.start("render", render))
-        answer = {"Content-Type": output.content_type, "Vary": "Accept, Accept-Encoding"}
+        parts = await asyncio.wrap_future(background.start("render", render))
+        answer = {
+            "Content-Length": str(sum(map(len, parts))),
+            "Content-Type": output.content_type,
+            "Vary": "Accept, Accept-Encoding",
+        }
         if compress:
             answer["Content-Encoding"] = "gzip"
-        return Response(body, headers=answer)
+        return StreamingResponse(_each(parts), headers=answer)
 
     return metrics
+
+
+async def _each(parts: list[bytes]) -> AsyncIterator[bytes]:
+    """Send the parts as they are: to join them would copy all of an exposition."""
+    for part in parts:
+        yield part
 
 
 async def _wait(poll: "Future[None]", seconds: float) -> None:

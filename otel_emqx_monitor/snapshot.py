@@ -1,12 +1,13 @@
 """What is known of the watched clients and of the agent itself at one moment; immutable."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Protocol
 
+from otel_emqx_monitor.columns import Column, Group, Labels, nanoseconds
 from otel_emqx_monitor.emqx.errors import Reason
 from otel_emqx_monitor.emqx.rows import Row
 
@@ -20,14 +21,55 @@ class State(StrEnum):
     UNKNOWN = "unknown"  # no successful poll, or the last one is too old
 
 
+_LABEL_NAMES = ("alias", "broker", "client_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A client to watch: the alias people gave it, its MQTT client id, the alias of its broker.
+
+    It lives as long as the client is watched, and with it ``labels``, those of all its series.
+    """
+
+    alias: str
+    client_id: str
+    broker: str = ""
+    labels: Labels = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        values = (self.alias, self.broker, self.client_id)
+        object.__setattr__(self, "labels", Labels(_LABEL_NAMES, values))
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """One watched client in one poll; ``row`` is ``None`` when absent or unknown."""
 
-    alias: str
-    client_id: str
+    watched: Watched
     state: State
     row: Row | None = None
+
+    @property
+    def alias(self) -> str:
+        """The alias that people gave it."""
+        return self.watched.alias
+
+    @property
+    def client_id(self) -> str:
+        """Its MQTT client id."""
+        return self.watched.client_id
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The clients of a poll that have a row, in columns: their labels and their rows.
+
+    ``starts`` are when their counters began: ``connected_at`` in nanoseconds since the epoch.
+    """
+
+    group: Group
+    rows: Sequence[Row]
+    starts: Sequence[int | None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +82,21 @@ class Fleet:
 
     clients: tuple[Client, ...]
     polled_at: float | None
+
+    @cached_property
+    def present(self) -> Present:
+        """The clients that have a row."""
+        # Lists of what exists already: a pair for each client would have the garbage collector run.
+        rows = [client.row for client in self.clients if client.row is not None]
+        labels = [client.watched.labels for client in self.clients if client.row is not None]
+        times = (row.connected_at for row in rows)
+        starts = [None if time is None else nanoseconds(time.timestamp()) for time in times]
+        return Present(Group(labels), rows, starts)
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The columns made of this fleet so far, by metric: every reader gets the same ones."""
+        return {}
 
     @cached_property
     def states(self) -> Mapping[State, int]:

@@ -14,8 +14,9 @@ from otel_emqx_monitor import report
 from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.emqx.client import EmqxClient
-from otel_emqx_monitor.presence import Watched, assess
+from otel_emqx_monitor.presence import assess
 from otel_emqx_monitor.simulator import Broker, ProceduralFleet, Simulator
+from otel_emqx_monitor.snapshot import Watched
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 NOW = datetime(2026, 11, 22, 17, 30, tzinfo=UTC).timestamp()
@@ -46,7 +47,9 @@ def config_for(simulator: Simulator, targets: list[Watched]) -> Config:
                 "api_secret": simulator.broker.secret,
                 "alias": "home",
             },
-            "monitored_clients": [target._asdict() for target in targets],
+            "monitored_clients": [
+                {"alias": one.alias, "client_id": one.client_id} for one in targets
+            ],
             "prometheus": {"address": "127.0.0.1", "port": 0},
         }
     )

@@ -5,8 +5,8 @@ from typing import Any
 
 from otel_emqx_monitor.emqx.errors import Reason
 from otel_emqx_monitor.emqx.rows import Poll, Row, newest_by_id
-from otel_emqx_monitor.presence import Watched, assess
-from otel_emqx_monitor.snapshot import Fleet, Health, Snapshot
+from otel_emqx_monitor.presence import assess
+from otel_emqx_monitor.snapshot import Fleet, Health, Snapshot, Watched
 
 AT = datetime(2026, 11, 22, 17, 0, 0, tzinfo=UTC)
 CALM = Health(up=True, last_success=1_000.0, poll_duration=0.25, errors=dict.fromkeys(Reason, 0))
@@ -23,7 +23,9 @@ def poll(*rows: Row, finished_at: float = 1_000.0, duration: float = 0.25) -> Po
 def fleet(*rows: Row, watched: list[str] | None = None) -> Fleet:
     """Return the fleet of one poll; clients are watched under an alias in capitals."""
     ids = watched if watched is not None else [row.clientid for row in rows]
-    return assess(poll(*rows), [Watched(client_id.upper(), client_id) for client_id in ids])
+    return assess(
+        poll(*rows), [Watched(client_id.upper(), client_id, "broker") for client_id in ids]
+    )
 
 
 def snapshot(*rows: Row, watched: list[str] | None = None, health: Health = CALM) -> Snapshot:

@@ -7,8 +7,8 @@ import pytest
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.emqx.errors import CannotConnect, Reason, TimedOut
 from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.presence import Watched, assess, nothing_known
-from otel_emqx_monitor.snapshot import Snapshot, State
+from otel_emqx_monitor.presence import assess, nothing_known
+from otel_emqx_monitor.snapshot import Snapshot, State, Watched
 from tests.fleets import connected, poll
 
 WATCHED = [Watched("A", "a"), Watched("B", "b")]

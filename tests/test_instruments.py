@@ -1,5 +1,4 @@
-from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -19,13 +18,10 @@ def metric(name: str) -> Metric:
     return next(metric for metric in METRICS if metric.name == name)
 
 
-def observed(name: str, current: Snapshot) -> list[tuple[dict[str, str], float]]:
-    column = metric(name).observe(current)
-    return [(dict(series.attributes), value) for series, value in zip(*parts(column), strict=True)]
-
-
-def parts(column: Any) -> tuple[Iterable[Any], Iterable[Any]]:
-    return column.series, column.values
+def observed(name: str, current: Snapshot) -> list[tuple[dict[str, object], float]]:
+    return [
+        (dict(point.attributes), point.value) for point in metric(name).observe(current).points()
+    ]
 
 
 def of(client_id: str, **extra: str) -> dict[str, str]:
@@ -103,7 +99,15 @@ def test_a_field_that_a_row_lacks_has_no_sample_and_is_not_zero() -> None:
 
 def test_a_counter_began_when_its_client_connected() -> None:
     column = metric("packets").observe(snapshot(connected("a", recv_pkt=1)))
-    assert [series.start_time for series in column.series] == [1_795_366_800.0]
+    assert [point.start for point in column.points()] == [1_795_366_800_000_000_000]
+
+
+def test_readers_of_one_snapshot_get_the_same_columns_and_of_another_poll_others() -> None:
+    current = snapshot(connected("a", recv_pkt=1))
+    again = replace(current, health=replace(current.health, up=False))
+    assert metric("packets").observe(again) is metric("packets").observe(current)
+    other = snapshot(connected("a", recv_pkt=1))
+    assert metric("packets").observe(other) is not metric("packets").observe(current)
 
 
 def test_instants_are_epoch_seconds() -> None:

@@ -4,10 +4,10 @@ from collections.abc import Generator, Iterable
 import pytest
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otel_emqx_monitor.columns import Column, Series
+from otel_emqx_monitor.columns import Column, Point
 from otel_emqx_monitor.meter import BulkMeterProvider, Sort
 
-COLUMN = Column([Series({"id": "a"}, 5.0)], [1], time=9.0)
+COLUMN = Column.of([Point({"id": "a"}, 1, 5)])
 
 
 @pytest.fixture

@@ -1,18 +1,23 @@
 """The official OTLP exporters, built from the configuration, with failures that can be told apart.
 
 Transport, TLS, compression, retries and the ``OTEL_EXPORTER_OTLP_*`` variables are theirs. They say
-no more than success or failure, and write the reason into their log; it is read there, for the
-metrics to count refused and dropped points apart and for one line when an outage begins.
+no more than success or failure; why, they tell only their log and their metrics of themselves. A
+recorder stands in the place of the latter and their log is silenced, so that refused and dropped
+points are counted apart and an outage is one line.
 """
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.util.re import parse_env_headers
 
 from otel_emqx_monitor.config import OtlpConfig
@@ -20,12 +25,8 @@ from otel_emqx_monitor.snapshot import Outcome
 from otel_emqx_monitor.text import printable
 
 if TYPE_CHECKING:
-    import grpc
-
-_EXPORTER_LOG = "opentelemetry.exporter.otlp"
-
-#: Its filter hides what is logged twice within 20 s, and with it the reason of a second refusal.
-_FILTERED_LOG = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+    from otel_emqx_monitor.readers.exporter_grpc import GrpcExporter
+    from otel_emqx_monitor.readers.exporter_http import HttpExporter
 
 _TOO_LARGE = (
     "the Collector's receiver limit is 4 MiB for gRPC (max_recv_msg_size_mib) and 20 MiB for HTTP"
@@ -62,17 +63,6 @@ class ExporterError(Exception):
     exit_code = 2
 
 
-class _Notes(logging.Handler):
-    """Keeps what an exporter logs; an export is one request, so it is little."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
 @dataclass(frozen=True)
 class Result:
     """What became of one request; ``text`` says why it failed and what to do."""
@@ -81,63 +71,84 @@ class Result:
     text: str = ""
 
 
-@dataclass
+class Recorder:
+    """Stands where an official exporter has its metrics of itself, and learns its last error."""
+
+    def __init__(self) -> None:
+        self.error: Any = None
+        self.error_attrs: Mapping[str, Any] | None = None
+
+    @contextmanager
+    def export_operation(self, _count: int) -> Iterator["Recorder"]:
+        """Be told of one export: the exporter sets ``error`` and ``error_attrs`` if it fails."""
+        self.error, self.error_attrs = None, None
+        yield self
+
+    @property
+    def code(self) -> str | int | None:
+        """The status that the receiver answered with: gRPC's name, HTTP's number, or none."""
+        return next(iter((self.error_attrs or {}).values()), None)
+
+    @property
+    def reason(self) -> str:
+        """What went wrong, in the words of the receiver or of the exporter."""
+        if isinstance(self.code, int):
+            return f"status {self.code} {_phrase(self.code)}".rstrip()
+        if self.error is None:
+            return "the exporter gave up without a reason"
+        details = self.error.details() if hasattr(self.error, "details") else self.error
+        return f"{self.code}: {details}" if self.code else str(details)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+@dataclass(frozen=True)
 class Exporter:
     """Sends requests with an official exporter.
 
     Args:
-        official: what sends them.
+        official: what sends them; one that takes encoded messages.
+        recorder: what it tells of its failures.
         endpoint: where to, for messages; ``None`` is what the environment or a default says.
         hidden: texts that must not be shown: the values of headers.
     """
 
-    official: MetricExporter
+    official: "GrpcExporter | HttpExporter"
+    recorder: Recorder
     endpoint: str | None
     hidden: Sequence[str] = ()
-    _notes: _Notes = field(default_factory=_Notes, init=False)
 
-    def __post_init__(self) -> None:
-        exporters = logging.getLogger(_EXPORTER_LOG)
-        exporters.propagate = False
-        exporters.handlers[:] = [self._notes]
-        logging.getLogger(_FILTERED_LOG).filters.clear()
+    def export(self, request: bytes) -> Result:
+        """Send one ``ExportMetricsServiceRequest``; bounded by the exporter's timeout.
 
-    def export(self, data: MetricsData) -> Result:
-        """Send one request; bounded by the exporter's timeout, raises nothing."""
-        self._notes.records.clear()
+        Raises nothing.
+        """
         try:
-            if self.official.export(data) is MetricExportResult.SUCCESS:
+            message = ExportMetricsServiceRequest.FromString(request)
+            if self.official.send(message) is MetricExportResult.SUCCESS:
                 return Result(Outcome.SUCCESS)
         except Exception as error:  # noqa: BLE001 (whatever an exporter does, the agent goes on)
             return Result(Outcome.DROPPED, self._text(repr(error), _UNREACHABLE))
-        return self._explain(self._notes.records)
+        reason, code = self.recorder.reason, self.recorder.code or ""
+        if "larger than max" in reason:
+            return Result(Outcome.REFUSED, self._text(reason, _TOO_LARGE))
+        if code in _REFUSALS:
+            return Result(Outcome.REFUSED, self._text(reason, _REFUSALS[code]))
+        return Result(Outcome.DROPPED, self._text(reason, _UNREACHABLE))
 
     def shutdown(self) -> None:
         """Give up a retry under way and close the connections."""
         self.official.shutdown()
 
-    def _explain(self, records: Sequence[logging.LogRecord]) -> Result:
-        reason = "; ".join(dict.fromkeys(record.getMessage() for record in records[-2:]))
-        codes = {code for record in records for code in _codes(record)}
-        if "larger than max" in reason:
-            return Result(Outcome.REFUSED, self._text(reason, _TOO_LARGE))
-        for code in codes:
-            if code in _REFUSALS:
-                return Result(Outcome.REFUSED, self._text(reason, _REFUSALS[code]))
-        return Result(Outcome.DROPPED, self._text(reason, _UNREACHABLE))
-
     def _text(self, reason: str, advice: str) -> str:
-        for hidden in self.hidden:
-            reason = reason.replace(hidden, "********")
         where = f" at {self.endpoint}" if self.endpoint else ""
-        return f"pushing to the Collector{where} failed: {printable(reason, 400)}; {advice}"
-
-
-def _codes(record: logging.LogRecord) -> list[str | int]:
-    """Return the status codes among a record's arguments: HTTP's numbers, gRPC's names."""
-    arguments = record.args if isinstance(record.args, tuple) else ()
-    numbers: list[str | int] = [one for one in arguments if isinstance(one, int)]
-    return numbers + [one.name for one in arguments if hasattr(one, "name")]
+        words = printable(_without(self.hidden, reason), 400)
+        return f"pushing to the Collector{where} failed: {words}; {advice}"
 
 
 def make_exporter(config: OtlpConfig, environ: Mapping[str, str] = os.environ) -> Exporter:
@@ -149,71 +160,52 @@ def make_exporter(config: OtlpConfig, environ: Mapping[str, str] = os.environ) -
     Raises:
         ExporterError: a variable or a file cannot be used.
     """
-    hidden = [secret.get_secret_value() for secret in config.headers.values()]
-    for name in ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
-        hidden += parse_env_headers(environ.get(name, ""), liberal=True).values()
-    make = _http_exporter if config.protocol == "http/protobuf" else _grpc_exporter
+    headers = {name: secret.get_secret_value() for name, secret in config.headers.items()}
+    hidden = _hidden(headers, environ)
+    recorder = Recorder()
     try:
-        official = make(config)
+        official = _official(config, headers, recorder)
     except (ValueError, OSError, RuntimeError) as error:
         raise _unusable(error, hidden) from error
     except Exception as error:  # the exporters' own types derive from Exception itself
         if type(error).__module__.startswith("opentelemetry."):
             raise _unusable(error, hidden) from error
         raise
-    return Exporter(official, config.endpoint, tuple(filter(None, hidden)))
+    # They log each failure, and some with what the receiver sent.
+    logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL + 1)
+    return Exporter(official, recorder, config.endpoint, hidden)
+
+
+def _official(
+    config: OtlpConfig, headers: Mapping[str, str], recorder: Recorder
+) -> "GrpcExporter | HttpExporter":
+    """Make the exporter of the protocol; gRPC is imported only where it is used."""
+    if config.protocol == "http/protobuf":
+        from otel_emqx_monitor.readers.exporter_http import make_http_exporter
+
+        return make_http_exporter(config, headers, recorder)
+    from otel_emqx_monitor.readers.exporter_grpc import make_grpc_exporter
+
+    return make_grpc_exporter(config, headers, recorder)
+
+
+def _hidden(headers: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of headers, and of ``Bearer token`` the token alone too; longest first."""
+    values = [*headers.values()]
+    for name in ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        values += parse_env_headers(environ.get(name, ""), liberal=True).values()
+    parts = [part for value in values for part in value.split()[1:]]
+    return tuple(sorted({*values, *parts} - {""}, key=len, reverse=True))
+
+
+def _without(hidden: Sequence[str], text: str) -> str:
+    for secret in hidden:
+        text = text.replace(secret, "********")
+    return text
 
 
 def _unusable(error: Exception, hidden: Sequence[str]) -> ExporterError:
-    text = str(error)
-    for secret in hidden:
-        text = text.replace(secret, "********")
     return ExporterError(
-        f"cannot push by OTLP: {printable(text, 300)}; check the section otlp of the configuration"
-        " and the variables OTEL_EXPORTER_OTLP_*"
-    )
-
-
-def _grpc_exporter(config: OtlpConfig) -> MetricExporter:
-    from grpc import Compression
-    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-
-    compressions = {None: None, "none": Compression.NoCompression, "gzip": Compression.Gzip}
-    return OTLPMetricExporter(
-        endpoint=config.endpoint,
-        insecure=config.without_tls,
-        credentials=_credentials(config),
-        headers=_headers(config) or None,
-        timeout=config.timeout_seconds,
-        compression=compressions[config.compression],
-    )
-
-
-def _http_exporter(config: OtlpConfig) -> MetricExporter:
-    from opentelemetry.exporter.otlp.proto.http import Compression
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-    return OTLPMetricExporter(
-        endpoint=config.endpoint,
-        certificate_file=config.ca_file,
-        client_key_file=config.client_key_file,
-        client_certificate_file=config.client_certificate_file,
-        headers=_headers(config) or None,
-        timeout=config.timeout_seconds,
-        compression=None if config.compression is None else Compression(config.compression),
-    )
-
-
-def _headers(config: OtlpConfig) -> dict[str, str]:
-    return {name: secret.get_secret_value() for name, secret in config.headers.items()}
-
-
-def _credentials(config: OtlpConfig) -> "grpc.ChannelCredentials | None":
-    import grpc
-
-    files = (config.ca_file, config.client_key_file, config.client_certificate_file)
-    if files == (None, None, None):
-        return None
-    return grpc.ssl_channel_credentials(
-        *(None if name is None else Path(name).read_bytes() for name in files)
+        f"cannot push by OTLP: {printable(_without(hidden, str(error)), 300)}; check the section"
+        " otlp of the configuration and the variables OTEL_EXPORTER_OTLP_*"
     )

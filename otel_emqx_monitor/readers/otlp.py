@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from otel_emqx_monitor import background
@@ -21,7 +20,7 @@ from otel_emqx_monitor.instruments import register
 from otel_emqx_monitor.meter import BulkMeterProvider
 from otel_emqx_monitor.outage import Outage
 from otel_emqx_monitor.readers.exporter import Result
-from otel_emqx_monitor.readers.metrics_data import Batch, batches
+from otel_emqx_monitor.readers.otlp_bytes import Request, requests
 from otel_emqx_monitor.snapshot import Outcome, Pushes
 from otel_emqx_monitor.version import __version__
 
@@ -43,8 +42,8 @@ _LONGEST_WAIT, _LAST_WAIT = 10.0, 2.0
 class Sender(Protocol):
     """What requests are handed to; ``Exporter`` is the real one."""
 
-    def export(self, data: MetricsData) -> Result:
-        """Send one request; raises nothing."""
+    def export(self, request: bytes) -> Result:
+        """Send one ``ExportMetricsServiceRequest``; raises nothing."""
 
     def shutdown(self) -> None:
         """Give up what is under way."""
@@ -132,11 +131,11 @@ class OtlpReader:
             readings = self._provider.collect()
         now = self._clock()
         failure: Result | None = None
-        for batch in batches(readings, self._resource, now, self._schedule.max_points):
+        for request in requests(readings, self._resource, now, self._schedule.max_points):
             lost = failure is not None and failure.outcome is Outcome.DROPPED
-            result = failure if failure is not None and lost else self._export(batch, deadline)
+            result = failure if failure is not None and lost else self._export(request, deadline)
             self._exports[result.outcome] += 1
-            self._points[result.outcome] += batch.points
+            self._points[result.outcome] += request.points
             if result.outcome is not Outcome.SUCCESS and not lost:
                 failure = result
         if failure is None:
@@ -152,13 +151,13 @@ class OtlpReader:
             )
         )
 
-    def _export(self, batch: Batch, deadline: Deadline) -> Result:
+    def _export(self, request: Request, deadline: Deadline) -> Result:
         """Send one request, or give it up in time: an exporter can hang longer than its timeout."""
         if self._hanging is not None and not self._hanging.done():
             return Result(Outcome.DROPPED, "an earlier push to the Collector still hangs")
         if deadline.expired:
             return Result(Outcome.DROPPED, "the push took longer than there is time for it")
-        sending = background.start("otlp-export", lambda: self._sender.export(batch.data))
+        sending = background.start("otlp-export", lambda: self._sender.export(request.body))
         try:
             return sending.result(min(self._schedule.timeout + _GRACE, deadline.remaining))
         except TimeoutError:

@@ -1,12 +1,18 @@
-"""The instruments as a Prometheus exposition, through OpenTelemetry's own Prometheus reader."""
+"""The instruments as a Prometheus exposition: each snapshot rendered once, for all who scrape it.
+
+What a poll said is by far the most of it, and stays the same until the next poll: it is kept as
+bytes and, for those who take gzip, compressed. Behind it comes what changes all the time, the
+metrics of the agent and of its process, which is little and made for each scrape. The two are one
+gzip stream: the first part ends at a byte boundary (zlib's Z_SYNC_FLUSH), and the second goes on
+from there.
+"""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from struct import pack
 
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider, ObservableCounter, ObservableGauge
 from prometheus_client import (
     GC_COLLECTOR,
     PLATFORM_COLLECTOR,
@@ -17,27 +23,18 @@ from prometheus_client import (
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from otel_emqx_monitor.cache import SnapshotCache
+from otel_emqx_monitor.columns import Column
 from otel_emqx_monitor.instruments import register
+from otel_emqx_monitor.meter import BulkMeterProvider, Reading
+from otel_emqx_monitor.readers.exposition import OPENMETRICS, TEXT, Format, family
 from otel_emqx_monitor.snapshot import Snapshot
 from otel_emqx_monitor.version import __version__
 
-#: The SDK's default folds all series of an instrument beyond 2,000 into one.
-_NO_LIMIT = 10**9
+#: An exposition compresses 10 to 1 at the fastest level already.
+_LEVEL = 1
 
-
-@dataclass(frozen=True)
-class Format:
-    """A text format of expositions: its media type, and what writes it."""
-
-    content_type: str
-    generate: Callable[[CollectorRegistry], bytes]
-
-
-TEXT = Format("text/plain; version=0.0.4; charset=utf-8", generate_latest)
-OPENMETRICS = Format(
-    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-    partial(generate_openmetrics, version="1.0.0"),
-)
+#: RFC 1952: deflate, no flags, no time, fastest, unknown system.
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 
 
 def negotiate(accept: str) -> Format:
@@ -68,8 +65,40 @@ def _weight(parameters: list[str]) -> float:
     return 1.0
 
 
+@dataclass
+class _Kept:
+    """What a poll said, rendered in one format; compressed when somebody first wants that."""
+
+    columns: Sequence[Column]
+    families: Sequence[bytes]
+    _deflated: bytes | None = field(default=None, init=False)
+    _checksum: int = field(default=0, init=False)
+
+    def is_of(self, columns: Sequence[Column]) -> bool:
+        """Whether it was made of these very columns: those of one poll are the same objects."""
+        return len(columns) == len(self.columns) and all(map(_same, columns, self.columns))
+
+    def gzip_with(self, tail: bytes) -> list[bytes]:
+        """Return the parts of a gzip stream of the families and ``tail``."""
+        if self._deflated is None:
+            squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+            parts = [squeeze.compress(one) for one in self.families]
+            self._deflated = b"".join([*parts, squeeze.flush(zlib.Z_SYNC_FLUSH)])
+            for one in self.families:
+                self._checksum = zlib.crc32(one, self._checksum)
+        squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        end = squeeze.compress(tail) + squeeze.flush()
+        size = sum(map(len, self.families)) + len(tail)
+        trailer = pack("<II", zlib.crc32(tail, self._checksum), size & 0xFFFFFFFF)
+        return [_GZIP_HEAD, self._deflated, end + trailer]
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other
+
+
 class PrometheusReader:
-    """Renders snapshots of one source; one rendering at a time.
+    """Renders snapshots of one source; one rendering at a time, shared by concurrent scrapes.
 
     Beside the instruments an exposition has prometheus_client's metrics of the process, of Python
     and of its garbage collector, as the original's has.
@@ -77,24 +106,38 @@ class PrometheusReader:
 
     def __init__(self, source: SnapshotCache) -> None:
         self._source = source
-        self._registry = CollectorRegistry()
-        for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
-            self._registry.register(collector)
-        reader = PrometheusMetricReader(
-            disable_target_info=True,  # build_info says it; the original has none
-            scope_info_enabled=False,
-            registry=self._registry,
-            cardinality_limits={ObservableCounter: _NO_LIMIT, ObservableGauge: _NO_LIMIT},
-        )
-        self._provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+        self._provider = BulkMeterProvider()
         register(self._provider.get_meter("otel_emqx_monitor", __version__), source)
+        self._process = CollectorRegistry()
+        for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
+            self._process.register(collector)
         self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] = {}
 
-    def render(self, snapshot: Snapshot, output: Format) -> bytes:
-        """Return the exposition of ``snapshot``; all its series are of this one snapshot."""
-        with self._lock, self._source.pinned(snapshot):
-            return output.generate(self._registry)
+    def render(self, snapshot: Snapshot, output: Format, *, compress: bool = False) -> list[bytes]:
+        """Return the exposition of ``snapshot`` in parts; all its series are of this snapshot."""
+        with self._source.pinned(snapshot):
+            readings = self._provider.collect()
+        lasting = [one for one in readings if one.column.time is not None]
+        passing = [one for one in readings if one.column.time is None]
+        with self._lock:
+            kept = self._keep(lasting, output)
+            tail = b"".join([self._of_process(output), *(family(one, output) for one in passing)])
+            if compress:
+                return kept.gzip_with(tail + output.end)
+            return [*kept.families, tail + output.end]
 
-    def shutdown(self) -> None:
-        """Release the SDK's resources; no rendering may follow."""
-        self._provider.shutdown()
+    def _keep(self, readings: Sequence[Reading], output: Format) -> _Kept:
+        columns = [reading.column for reading in readings]
+        kept = self._kept.get(output.content_type)
+        if kept is None or not kept.is_of(columns):
+            self._kept.pop(output.content_type, None)  # frees its memory before there is more
+            kept = _Kept(columns, [family(reading, output) for reading in readings])
+            self._kept[output.content_type] = kept
+        return kept
+
+    def _of_process(self, output: Format) -> bytes:
+        if output is TEXT:
+            return generate_latest(self._process)
+        text: bytes = generate_openmetrics(self._process, version="1.0.0")  # type: ignore[no-untyped-call] # it is not typed
+        return text.removesuffix(output.end)

@@ -101,7 +101,7 @@ def test_nothing_is_let_out_while_all_is_well(
         exit_codes, printed = commands(config)
         served = agent(config)
     assert exit_codes == [0, 0, 0, 0]
-    assert 'emqx_client_monitor_up{broker="emqx"} 1.0' in served
+    assert 'emqx_client_monitor_up{broker="emqx"} 1\n' in served
     assert credentials.found_in(printed + served) == set()
 
 

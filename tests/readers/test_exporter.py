@@ -6,23 +6,22 @@ from typing import Any
 
 import grpc
 import pytest
-from opentelemetry.sdk.metrics.export import MetricsData
 
 from otel_emqx_monitor.config import OtlpConfig
 from otel_emqx_monitor.readers.exporter import ExporterError, Result, make_exporter
 from otel_emqx_monitor.snapshot import Outcome
 from tests.peers import answering, http, peer, unused_port
 
-EMPTY = MetricsData([])
+EMPTY = b""
 SECRET = "hush-4711"
 
 
 @pytest.fixture(autouse=True)
-def logs_as_they_were() -> Iterator[None]:
+def log_as_it_was() -> Iterator[None]:
     log = logging.getLogger("opentelemetry.exporter.otlp")
-    handlers, propagate = log.handlers[:], log.propagate
+    level = log.level
     yield
-    log.handlers[:], log.propagate = handlers, propagate
+    log.setLevel(level)
 
 
 def push(
@@ -96,7 +95,9 @@ def test_grpc_failures_are_told_apart(
     with grpc_receiver(code, details) as (url, _):
         result = push(url, "grpc")
     assert result.outcome is outcome
-    assert result.text.startswith(f"pushing to the Collector at {url} failed: Failed to export")
+    assert result.text.startswith(
+        f"pushing to the Collector at {url} failed: {code.name}: {details}"
+    )
     assert advice in result.text
 
 
@@ -132,12 +133,13 @@ def test_http_failures_are_told_apart(status: str, outcome: Outcome, advice: str
     with peer(answering(http(status))) as collector:
         result = push(collector.url.removesuffix("/api/"), "http/protobuf")
     assert result.outcome is outcome
+    assert f"failed: status {status[:3]} " in result.text
     assert advice in result.text
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_nobody_there_is_dropped(protocol: str) -> None:
-    result = push(f"http://127.0.0.1:{unused_port()}", protocol, timeout_seconds=2.5)
+    result = push(f"http://127.0.0.1:{unused_port()}", protocol, timeout_seconds=0.5)
     assert result.outcome is Outcome.DROPPED
     assert "refused" in result.text
 
@@ -150,6 +152,8 @@ def test_what_the_exporters_log_stays_with_us(caplog: pytest.LogCaptureFixture) 
 def test_secrets_of_headers_are_never_shown() -> None:
     with grpc_receiver(grpc.StatusCode.UNAUTHENTICATED, f"bad token {SECRET}") as (url, _):
         assert SECRET not in push(url, "grpc", headers={"authorization": SECRET}).text
+        bearer = {"authorization": f"Bearer {SECRET}"}
+        assert SECRET not in push(url, "grpc", headers=bearer).text
         from_environment = {"OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRET}"}
         assert SECRET not in push(url, "grpc", from_environment).text
 

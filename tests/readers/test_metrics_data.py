@@ -1,27 +1,35 @@
+import io
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    ConsoleMetricExporter,
     Gauge,
+    InMemoryMetricReader,
     MetricsData,
     NumberDataPoint,
+    PeriodicExportingMetricReader,
     Sum,
 )
 from opentelemetry.sdk.resources import Resource
 
-from otel_emqx_monitor.columns import Column, Series
-from otel_emqx_monitor.meter import Instrument, Reading, Scope, Sort
-from otel_emqx_monitor.readers.metrics_data import batches, nanoseconds, start_nanoseconds
+from otel_emqx_monitor.columns import Block, Column, Group, Labels, Point
+from otel_emqx_monitor.meter import BulkMeterProvider, Instrument, Reading, Scope, Sort
+from otel_emqx_monitor.readers.metrics_data import attach, batches, start_nanoseconds
 
 RESOURCE = Resource({"service.name": "test"})
+POINTS = [Point({"client": "x"}, 3, None)]
 SCOPE = Scope("lib", "1.2", None, None)
 OTHER = Scope("other", None, "http://schema", None)
 
 
 def reading(name: str, size: int, sort: Sort = Sort.GAUGE, scope: Scope = SCOPE) -> Reading:
     instrument = Instrument(name, sort, "By", "help", [])
-    series = [Series({"i": str(index)}, 5.0) for index in range(size)]
-    return Reading(scope, instrument, Column(series, list(range(size)), time=7.5))
+    group = Group([Labels.of({"i": str(index)}) for index in range(size)])
+    block = Block(group, list(range(size)), starts=[5_000_000_000] * size)
+    return Reading(scope, instrument, Column([block], time=7.5))
 
 
 def names(data: MetricsData) -> list[tuple[str, int]]:
@@ -33,7 +41,8 @@ def names(data: MetricsData) -> list[tuple[str, int]]:
 
 
 def test_a_reading_becomes_a_metric_with_its_own_times() -> None:
-    column = Column([Series({"a": "b"}, 5.0), Series({"c": "d"})], [3, 4.5], time=7.5)
+    group = Group([Labels.of({"a": "b"}), Labels.of({"c": "d"})])
+    column = Column([Block(group, [3, 4.5], starts=[5_000_000_000, None])], time=7.5)
     counter = Reading(SCOPE, Instrument("c", Sort.SUM, "By", "help", []), column)
     [batch] = batches([counter], RESOURCE, now=99.0, max_points=10)
     [resource_metrics] = batch.data.resource_metrics
@@ -53,7 +62,7 @@ def test_a_reading_becomes_a_metric_with_its_own_times() -> None:
 
 
 def test_a_column_without_a_time_is_of_now() -> None:
-    gauge = Reading(SCOPE, Instrument("g", Sort.GAUGE, "", "", []), Column([Series({})], [1]))
+    gauge = Reading(SCOPE, Instrument("g", Sort.GAUGE, "", "", []), Column.of([Point({}, 1, None)]))
     [batch] = batches([gauge], RESOURCE, now=99.0, max_points=10)
     [metric] = batch.data.resource_metrics[0].scope_metrics[0].metrics
     assert metric.data == Gauge([NumberDataPoint({}, 0, 99_000_000_000, 1)])
@@ -104,10 +113,25 @@ def test_no_point_is_lost_doubled_or_moved(sizes: list[int], max_points: int) ->
     assert found == [(f"m{i}", value) for i, size in enumerate(sizes) for value in range(size)]
 
 
-def test_times_of_milliseconds_are_exact() -> None:
-    assert nanoseconds(1_763_772_688.905) == 1_763_772_688_905_000_000
-    assert start_nanoseconds(None, 7) == 0
-
-
 def test_a_start_is_never_after_its_point_though_the_broker_s_clock_is_ahead() -> None:
-    assert start_nanoseconds(8.0, nanoseconds(7.5)) == 7_500_000_000
+    assert start_nanoseconds(8_000_000_000, 7_500_000_000) == 7_500_000_000
+    assert start_nanoseconds(7_000_000_000, 7_500_000_000) == 7_000_000_000
+    assert start_nanoseconds(None, 7_500_000_000) == 0
+
+
+def test_readers_and_exporters_of_the_sdk_read_it() -> None:
+    provider = BulkMeterProvider()
+    provider.get_meter("lib").create_observable_counter("c", [lambda _: Column.of(POINTS)])
+    in_memory = InMemoryMetricReader()
+    attach(in_memory, provider, RESOURCE)
+    data = in_memory.get_metrics_data()
+    assert data is not None
+    assert names(data) == [("c", 1)]
+
+    out = io.StringIO()
+    periodic = PeriodicExportingMetricReader(ConsoleMetricExporter(out=out), math.inf)
+    attach(periodic, provider, RESOURCE)
+    periodic.collect()
+    periodic.shutdown()
+    assert '"value": 3' in out.getvalue()
+    assert '"client": "x"' in out.getvalue()

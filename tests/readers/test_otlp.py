@@ -4,17 +4,20 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 from opentelemetry.sdk.resources import Resource
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import OtlpConfig
 from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.instruments import PUSH
-from otel_emqx_monitor.presence import Watched, assess, nothing_known
+from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers.exporter import Result
 from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, resource_of, schedule_of
-from otel_emqx_monitor.snapshot import Outcome, Pushes
+from otel_emqx_monitor.snapshot import Outcome, Pushes, Watched
 from tests.fleets import connected, poll
 
 WATCHED = [Watched("A", "a"), Watched("B", "b")]
@@ -26,13 +29,13 @@ class Sender:
 
     def __init__(self) -> None:
         self.answer: Callable[[int], Result] = lambda _: GOOD
-        self.requests: list[MetricsData] = []
+        self.requests: list[bytes] = []
         self.came = threading.Condition()
         self.shut_down = threading.Event()
 
-    def export(self, data: MetricsData) -> Result:
+    def export(self, request: bytes) -> Result:
         with self.came:
-            self.requests.append(data)
+            self.requests.append(request)
             number = len(self.requests)
             self.came.notify_all()
         return self.answer(number)
@@ -45,17 +48,21 @@ class Sender:
             assert self.came.wait_for(lambda: len(self.requests) >= count, timeout=10)
 
 
-def values(requests: list[MetricsData]) -> dict[str, float]:
+def points_of(request: bytes) -> Iterator[tuple[str, NumberDataPoint]]:
+    message = ExportMetricsServiceRequest.FromString(request)
+    for metric in message.resource_metrics[0].scope_metrics[0].metrics:
+        name = metric.name.removeprefix("emqx_client_monitor_")
+        for point in (metric.gauge if metric.HasField("gauge") else metric.sum).data_points:
+            yield name, point
+
+
+def values(requests: list[bytes]) -> dict[str, float]:
     """Return the values by metric name and last attribute value."""
-    found = {}
-    for data in requests:
-        for metric in data.resource_metrics[0].scope_metrics[0].metrics:
-            name = metric.name.removeprefix("emqx_client_monitor_")
-            for point in metric.data.data_points:
-                assert isinstance(point, NumberDataPoint)
-                *_, last = (point.attributes or {}).values()
-                found[f"{name} {last!s}"] = point.value
-    return found
+    return {
+        f"{name} {point.attributes[-1].value.string_value}": point.as_int or point.as_double
+        for request in requests
+        for name, point in points_of(request)
+    }
 
 
 @pytest.fixture
@@ -133,11 +140,7 @@ def test_pushes_go_on_and_are_counted_in_the_next_snapshot(
 def test_a_request_has_no_more_points_than_allowed(start: Start, sender: Sender) -> None:
     start(interval=3600, max_points=7)
     sender.wait_for(3)
-    sizes = [
-        sum(len(m.data.data_points) for m in data.resource_metrics[0].scope_metrics[0].metrics)
-        for data in sender.requests
-    ]
-    assert sizes[:2] == [7, 7]
+    assert [len(list(points_of(request))) for request in sender.requests[:2]] == [7, 7]
 
 
 def test_a_refused_request_does_not_hold_up_the_others(

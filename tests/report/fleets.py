@@ -3,9 +3,13 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.snapshot import Client, Fleet, State
+from otel_emqx_monitor.snapshot import Client, Fleet, State, Watched
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def client(alias: str, client_id: str, state: State, row: Row | None = None) -> Client:
+    return Client(Watched(alias, client_id), state, row)
 
 
 def fleet(*clients: Client) -> Fleet:
@@ -35,11 +39,11 @@ def connected(
         send_msg=tx,
         send_msg_dropped=0,
     )
-    return Client(alias, row.clientid, State.CONNECTED, row)
+    return client(alias, row.clientid, State.CONNECTED, row)
 
 
 def known_by(client_id: str, alias: str | None = None) -> Client:
-    return Client(alias or client_id, client_id, State.CONNECTED, Row(clientid=client_id))
+    return client(alias or client_id, client_id, State.CONNECTED, Row(clientid=client_id))
 
 
 EXAMPLE = fleet(
@@ -102,9 +106,9 @@ EXAMPLE = fleet(
 
 #: One client in each state; the connected one drops messages, the disconnected one's row has holes.
 MIXED = fleet(
-    Client("porch", "esp-3", State.ABSENT),
-    Client("attic", "esp-4", State.UNKNOWN),
-    Client(
+    client("porch", "esp-3", State.ABSENT),
+    client("attic", "esp-4", State.UNKNOWN),
+    client(
         "lamp",
         "esp-1",
         State.CONNECTED,
@@ -127,7 +131,7 @@ MIXED = fleet(
             send_oct=567,
         ),
     ),
-    Client(
+    client(
         "door",
         "esp-2",
         State.DISCONNECTED,

@@ -9,9 +9,9 @@ import pytest
 
 from otel_emqx_monitor.emqx.rows import Row, attribute
 from otel_emqx_monitor.report import FIELDS, render_csv, render_json
-from otel_emqx_monitor.snapshot import Client, State
+from otel_emqx_monitor.snapshot import State
 
-from .fleets import MIXED, NOW, fleet, known_by
+from .fleets import MIXED, NOW, client, fleet, known_by
 
 NOTHING = {"messages": None, "dropped": None, "packets": None, "bytes": None}
 
@@ -33,7 +33,7 @@ STRANGE_IDS = (
 
 def test_fields_are_those_whose_values_are_shown() -> None:
     def shown(row: Row) -> str:
-        return render_json(fleet(Client("a", "a", State.CONNECTED, row)), "home", NOW)
+        return render_json(fleet(client("a", "a", State.CONNECTED, row)), "home", NOW)
 
     values: dict[str, Any] = {"username": "house", "connected_at": NOW, "created_at": NOW}
     full = Row(**{name: values.get(name, 1) for name in Row.__struct_fields__})
@@ -107,7 +107,7 @@ def test_json_says_all_that_is_known_and_null_for_the_rest() -> None:
 
 
 def test_json_is_indented_and_its_keys_keep_their_order() -> None:
-    assert render_json(fleet(Client("a", "b", State.ABSENT)), "home", NOW) == (
+    assert render_json(fleet(client("a", "b", State.ABSENT)), "home", NOW) == (
         """\
 {
   "broker": "home",
@@ -161,7 +161,7 @@ def test_json_puts_the_time_of_the_check_into_utc() -> None:
 def test_an_instant_that_utc_cannot_express_keeps_its_offset() -> None:
     first_day = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
     row = Row(clientid="a", created_at=first_day)
-    text = render_json(fleet(Client("a", "a", State.CONNECTED, row)), "home", NOW)
+    text = render_json(fleet(client("a", "a", State.CONNECTED, row)), "home", NOW)
     assert json.loads(text)["clients"][0]["created_at"] == "0001-01-01T00:00:00.000+14:00"
 
 
@@ -204,5 +204,5 @@ def test_records_of_one_alias_are_sorted_by_client_id() -> None:
 def test_times_are_in_utc_whatever_the_offset_of_the_node() -> None:
     local = datetime(2026, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
     row = Row(clientid="a", connected_at=local, created_at=local.astimezone(UTC))
-    line = render_csv(fleet(Client("a", "a", State.CONNECTED, row))).splitlines()[1]
+    line = render_csv(fleet(client("a", "a", State.CONNECTED, row))).splitlines()[1]
     assert line.split(",")[4:6] == ["2025-12-31T23:30:00.000Z", "2025-12-31T23:30:00.000Z"]

@@ -5,9 +5,9 @@ import pytest
 from otel_emqx_monitor.emqx.rows import Row
 from otel_emqx_monitor.report import render_table
 from otel_emqx_monitor.report.table import Title
-from otel_emqx_monitor.snapshot import Client, Fleet, State
+from otel_emqx_monitor.snapshot import Fleet, State
 
-from .fleets import EXAMPLE, MIXED, NOW, fleet, known_by
+from .fleets import EXAMPLE, MIXED, NOW, client, fleet, known_by
 
 
 def table(
@@ -155,7 +155,7 @@ def test_age_is_told_in_the_largest_whole_unit_and_never_negative(
     seconds: float, text: str
 ) -> None:
     row = Row(clientid="a", connected_at=NOW - timedelta(seconds=seconds))
-    assert cells(table(fleet(Client("a", "a", State.CONNECTED, row)))[4])[3] == text
+    assert cells(table(fleet(client("a", "a", State.CONNECTED, row)))[4])[3] == text
 
 
 @pytest.mark.parametrize(
@@ -174,4 +174,4 @@ def test_age_is_told_in_the_largest_whole_unit_and_never_negative(
 )
 def test_keepalive_is_told_in_hours_minutes_and_seconds(seconds: int | None, text: str) -> None:
     row = Row(clientid="a", keepalive=seconds)
-    assert cells(table(fleet(Client("a", "a", State.CONNECTED, row)))[4])[2] == text
+    assert cells(table(fleet(client("a", "a", State.CONNECTED, row)))[4])[2] == text

@@ -1,0 +1,234 @@
+"""Readings as bytes of OTLP requests (``ExportMetricsServiceRequest``), in bulk.
+
+A data point is a fixed head (start, time, value), packed in one go, and the attributes, whose bytes
+are made once for each client. Field numbers are those of ``opentelemetry/proto/metrics/v1``, fields
+that hold protobuf's default are left out, as its own serializer does.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from otel_emqx_monitor.columns import Block, Group, Labels, nanoseconds
+from otel_emqx_monitor.meter import Instrument, Reading, Scope, Sort
+
+# Tags: the field number shifted by three, and the wire type (1: 8 bytes, 2: length and bytes).
+_RESOURCE_METRICS = b"\x0a"  # ExportMetricsServiceRequest 1
+_RESOURCE, _SCOPE_METRICS = b"\x0a", b"\x12"  # ResourceMetrics 1, 2
+_SCOPE, _METRIC, _SCHEMA_URL = b"\x0a", b"\x12", b"\x1a"  # ScopeMetrics 1, 2, 3
+_NAME, _DESCRIPTION, _UNIT = b"\x0a", b"\x12", b"\x1a"  # Metric 1, 2, 3
+_GAUGE, _SUM = b"\x2a", b"\x3a"  # Metric 5, 7
+_POINT = b"\x0a"  # Gauge 1, Sum 1
+_CUMULATIVE, _MONOTONIC = b"\x10\x02", b"\x18\x01"  # Sum 2, 3
+_ATTRIBUTE = b"\x3a"  # NumberDataPoint 7
+_START, _TIME, _DOUBLE, _INT = 0x11, 0x19, 0x21, 0x31  # NumberDataPoint 2, 3, 4, 6
+
+_MAKE_VALUE: tuple[tuple[type, Callable[[Any], AnyValue]], ...] = (
+    (str, lambda value: AnyValue(string_value=value)),
+    (bool, lambda value: AnyValue(bool_value=value)),  # Python counts it among the integers
+    (int, lambda value: AnyValue(int_value=value)),
+    (float, lambda value: AnyValue(double_value=value)),
+    (bytes, lambda value: AnyValue(bytes_value=value)),
+)
+
+_INT_POINT, _INT_POINT_FROM = Struct("<BQBq"), Struct("<BQBQBq")
+_DOUBLE_POINT, _DOUBLE_POINT_FROM = Struct("<BQBd"), Struct("<BQBQBd")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, ready to be sent, and how many data points it has."""
+
+    body: bytes
+    points: int
+
+
+def requests(
+    readings: Iterable[Reading], resource: Resource, now: float, max_points: int
+) -> Iterator[Request]:
+    """Yield the readings in requests of at most ``max_points`` points.
+
+    A point's time is that of its column, else ``now`` (seconds since the epoch). Sums are
+    cumulative, and a series' start time is its own; the start is never after the point, which a
+    broker whose clock is ahead would otherwise cause.
+    """
+    envelope = _Envelope(resource)
+    metrics: list[tuple[Scope, bytes]] = []
+    room = max_points
+    for reading in readings:
+        points = _points(reading, now)
+        head = _head(reading.instrument)
+        for begin, end in _cuts(len(points), room, max_points):
+            metrics.append((reading.scope, _metric(reading.instrument, head, points[begin:end])))
+            room -= end - begin
+            if room == 0:
+                yield Request(envelope.around(metrics), max_points)
+                metrics, room = [], max_points
+    if metrics:
+        yield Request(envelope.around(metrics), max_points - room)
+
+
+def _cuts(length: int, room: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield where to cut: the first piece has ``room`` items at most, the others ``most``."""
+    begin = 0
+    while begin < length:
+        end = min(length, begin + room)
+        yield begin, end
+        begin, room = end, most
+
+
+class _Envelope:
+    """What stands around the metrics of a request: the resource and the scopes."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self._scopes: dict[int, bytes] = {}
+        self._resource_bytes = b""
+
+    def around(self, metrics: Sequence[tuple[Scope, bytes]]) -> bytes:
+        by_scope: dict[int, list[bytes]] = {}
+        for scope, metric in metrics:
+            if id(scope) not in self._scopes:
+                self._encode(scope)
+            by_scope.setdefault(id(scope), [self._scopes[id(scope)]]).append(metric)
+            if scope.schema_url and len(by_scope[id(scope)]) == 2:
+                by_scope[id(scope)][0] += _field(_SCHEMA_URL, scope.schema_url.encode())
+        scopes = b"".join(_field(_SCOPE_METRICS, b"".join(parts)) for parts in by_scope.values())
+        return _field(_RESOURCE_METRICS, self._resource_bytes + scopes)
+
+    def _encode(self, scope: Scope) -> None:
+        """Have the official encoder make the bytes of the resource and of a scope."""
+        empty = ScopeMetrics(
+            InstrumentationScope(scope.name, scope.version, scope.schema_url, scope.attributes),
+            [],
+            schema_url="",
+        )
+        data = MetricsData([ResourceMetrics(self._resource, [empty], schema_url="")])
+        [encoded] = encode_metrics(data).resource_metrics
+        self._resource_bytes = _field(_RESOURCE, encoded.resource.SerializeToString())
+        [scope_metrics] = encoded.scope_metrics
+        self._scopes[id(scope)] = _field(_SCOPE, scope_metrics.scope.SerializeToString())
+
+
+def _head(instrument: Instrument) -> bytes:
+    texts = (
+        (_NAME, instrument.name),
+        (_DESCRIPTION, instrument.description),
+        (_UNIT, instrument.unit),
+    )
+    return b"".join(_field(tag, text.encode()) for tag, text in texts if text)
+
+
+def _metric(instrument: Instrument, head: bytes, points: Sequence[bytes]) -> bytes:
+    data = b"".join(points)
+    if instrument.sort is Sort.GAUGE:
+        return _field(_METRIC, head + _field(_GAUGE, data))
+    tail = _CUMULATIVE + (_MONOTONIC if instrument.sort is Sort.SUM else b"")
+    return _field(_METRIC, head + _field(_SUM, data + tail))
+
+
+def _points(reading: Reading, now: float) -> list[bytes]:
+    moment = reading.column.time
+    time = nanoseconds(now if moment is None else moment)
+    return [point for block in reading.column.blocks for point in _block(block, time)]
+
+
+def _block(block: Block, time: int) -> list[bytes]:
+    extra = attribute_bytes(block.extra)
+    attributes = _group(block.group)
+    values = block.values
+    if all(type(value) is int for value in values):
+        kind, plain, dated = _INT, _INT_POINT.pack, _INT_POINT_FROM.pack
+    elif all(type(value) is float for value in values):
+        kind, plain, dated = _DOUBLE, _DOUBLE_POINT.pack, _DOUBLE_POINT_FROM.pack
+    else:
+        return _mixed(block, time)
+    if block.starts is None:
+        size = _INT_POINT.size + len(extra)
+        return [
+            _POINT + _varint(size + len(own)) + plain(_TIME, time, kind, value) + own + extra
+            for own, value in zip(attributes, values, strict=True)
+        ]
+    starts = [start for start in block.starts if start is not None]
+    if len(starts) < len(values):
+        return _mixed(block, time)
+    size = _INT_POINT_FROM.size + len(extra)
+    return [
+        _POINT
+        + _varint(size + len(own))
+        + dated(_START, min(start, time), _TIME, time, kind, value)
+        + own
+        + extra
+        for own, value, start in zip(attributes, values, starts, strict=True)
+    ]
+
+
+def _mixed(block: Block, time: int) -> list[bytes]:
+    """Encode a block one by one: of integers and others, or with starts that are not all known."""
+    starts = block.starts or [None] * len(block.values)
+    return [
+        point
+        for labels, value, start in zip(block.group.members, block.values, starts, strict=True)
+        for point in _block(
+            Block(
+                Group([labels]),
+                [value if type(value) in (int, float) else float(value)],
+                block.extra,
+                None if start is None else [start],
+            ),
+            time,
+        )
+    ]
+
+
+def _group(group: Group) -> Sequence[bytes]:
+    if group.otlp is None:
+        group.otlp = [attribute_bytes(labels) for labels in group.members]
+    return group.otlp
+
+
+def attribute_bytes(labels: Labels) -> bytes:
+    """Return the attributes as fields of a data point, made once for each ``Labels``."""
+    if labels.otlp is None:
+        labels.otlp = b"".join(
+            _field(_ATTRIBUTE, KeyValue(key=name, value=_any_value(value)).SerializeToString())
+            for name, value in labels.items()
+        )
+    return labels.otlp
+
+
+def _any_value(value: object) -> AnyValue:
+    for kind, make in _MAKE_VALUE:
+        if isinstance(value, kind):
+            return make(value)
+    if isinstance(value, Sequence):
+        return AnyValue(array_value=ArrayValue(values=[_any_value(one) for one in value]))
+    return AnyValue(string_value=str(value))
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    return tag + _varint(len(content)) + content
+
+
+def _encode_varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+#: The lengths of most messages, so that encoding a point looks up its length.
+_VARINTS = [_encode_varint(number) for number in range(1 << 12)]
+
+
+def _varint(number: int) -> bytes:
+    return _VARINTS[number] if number < len(_VARINTS) else _encode_varint(number)
