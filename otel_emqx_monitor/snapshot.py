@@ -72,6 +72,13 @@ class Present:
     starts: Sequence[int | None]
 
 
+def _start(row: Row) -> int | None:
+    """Return when the counters of ``row`` began; before 1970 there is nothing to believe."""
+    if row.connected_at is None:
+        return None
+    return max(0, nanoseconds(row.connected_at.timestamp())) or None
+
+
 @dataclass(frozen=True)
 class Fleet:
     """All watched clients as one complete poll saw them, in the order of the configuration.
@@ -89,9 +96,7 @@ class Fleet:
         # Lists of what exists already: a pair for each client would have the garbage collector run.
         rows = [client.row for client in self.clients if client.row is not None]
         labels = [client.watched.labels for client in self.clients if client.row is not None]
-        times = (row.connected_at for row in rows)
-        starts = [None if time is None else nanoseconds(time.timestamp()) for time in times]
-        return Present(Group(labels), rows, starts)
+        return Present(Group(labels), rows, [_start(row) for row in rows])
 
     @cached_property
     def columns(self) -> dict[str, Column]:

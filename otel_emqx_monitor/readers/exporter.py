@@ -1,18 +1,16 @@
 """The official OTLP exporters, built from the configuration, with failures that can be told apart.
 
 Transport, TLS, compression, retries and the ``OTEL_EXPORTER_OTLP_*`` variables are theirs. They say
-no more than success or failure; why, they tell only their log and their metrics of themselves. A
-recorder stands in the place of the latter and their log is silenced, so that refused and dropped
-points are counted apart and an outage is one line.
+no more than success or failure, and tell the reason only their log; ours also say it to us, and
+their log is silenced, so that refused and dropped points are counted apart and an outage is one
+line.
 """
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -71,40 +69,19 @@ class Result:
     text: str = ""
 
 
-class Recorder:
-    """Stands where an official exporter has its metrics of itself, and learns its last error."""
+@dataclass
+class Failure:
+    """Why the last request failed: the receiver's status (gRPC's name, HTTP's number) and words."""
 
-    def __init__(self) -> None:
-        self.error: Any = None
-        self.error_attrs: Mapping[str, Any] | None = None
-
-    @contextmanager
-    def export_operation(self, _count: int) -> Iterator["Recorder"]:
-        """Be told of one export: the exporter sets ``error`` and ``error_attrs`` if it fails."""
-        self.error, self.error_attrs = None, None
-        yield self
-
-    @property
-    def code(self) -> str | int | None:
-        """The status that the receiver answered with: gRPC's name, HTTP's number, or none."""
-        return next(iter((self.error_attrs or {}).values()), None)
+    code: str | int = ""
+    words: str = ""
 
     @property
     def reason(self) -> str:
-        """What went wrong, in the words of the receiver or of the exporter."""
-        if isinstance(self.code, int):
-            return f"status {self.code} {_phrase(self.code)}".rstrip()
-        if self.error is None:
-            return "the exporter gave up without a reason"
-        details = self.error.details() if hasattr(self.error, "details") else self.error
-        return f"{self.code}: {details}" if self.code else str(details)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+        """The two as a person would say them."""
+        between = " " if isinstance(self.code, int) else ": "
+        parts = filter(None, (str(self.code), self.words))
+        return between.join(parts) or "the exporter gave up without a reason"
 
 
 @dataclass(frozen=True)
@@ -113,13 +90,13 @@ class Exporter:
 
     Args:
         official: what sends them; one that takes encoded messages.
-        recorder: what it tells of its failures.
+        failure: where ``official`` says why a request failed.
         endpoint: where to, for messages; ``None`` is what the environment or a default says.
         hidden: texts that must not be shown: the values of headers.
     """
 
     official: "GrpcExporter | HttpExporter"
-    recorder: Recorder
+    failure: Failure
     endpoint: str | None
     hidden: Sequence[str] = ()
 
@@ -134,7 +111,7 @@ class Exporter:
                 return Result(Outcome.SUCCESS)
         except Exception as error:  # noqa: BLE001 (whatever an exporter does, the agent goes on)
             return Result(Outcome.DROPPED, self._text(repr(error), _UNREACHABLE))
-        reason, code = self.recorder.reason, self.recorder.code or ""
+        reason, code = self.failure.reason, self.failure.code
         if "larger than max" in reason:
             return Result(Outcome.REFUSED, self._text(reason, _TOO_LARGE))
         if code in _REFUSALS:
@@ -162,9 +139,9 @@ def make_exporter(config: OtlpConfig, environ: Mapping[str, str] = os.environ) -
     """
     headers = {name: secret.get_secret_value() for name, secret in config.headers.items()}
     hidden = _hidden(headers, environ)
-    recorder = Recorder()
+    failure = Failure()
     try:
-        official = _official(config, headers, recorder)
+        official = _official(config, headers, failure)
     except (ValueError, OSError, RuntimeError) as error:
         raise _unusable(error, hidden) from error
     except Exception as error:  # the exporters' own types derive from Exception itself
@@ -173,20 +150,20 @@ def make_exporter(config: OtlpConfig, environ: Mapping[str, str] = os.environ) -
         raise
     # They log each failure, and some with what the receiver sent.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL + 1)
-    return Exporter(official, recorder, config.endpoint, hidden)
+    return Exporter(official, failure, config.endpoint, hidden)
 
 
 def _official(
-    config: OtlpConfig, headers: Mapping[str, str], recorder: Recorder
+    config: OtlpConfig, headers: Mapping[str, str], failure: Failure
 ) -> "GrpcExporter | HttpExporter":
     """Make the exporter of the protocol; gRPC is imported only where it is used."""
     if config.protocol == "http/protobuf":
         from otel_emqx_monitor.readers.exporter_http import make_http_exporter
 
-        return make_http_exporter(config, headers, recorder)
+        return make_http_exporter(config, headers, failure)
     from otel_emqx_monitor.readers.exporter_grpc import make_grpc_exporter
 
-    return make_grpc_exporter(config, headers, recorder)
+    return make_grpc_exporter(config, headers, failure)
 
 
 def _hidden(headers: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, ...]:

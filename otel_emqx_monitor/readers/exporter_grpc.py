@@ -1,9 +1,13 @@
 """The official OTLP/gRPC exporter, given messages that are encoded already."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes beside our log otherwise
 import grpc
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -12,7 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.sdk.metrics.export import MetricExportResult
 
 from otel_emqx_monitor.config import OtlpConfig
-from otel_emqx_monitor.readers.exporter import Recorder
+from otel_emqx_monitor.readers.exporter import Failure
 
 _COMPRESSIONS = {
     None: None,
@@ -35,8 +39,24 @@ class GrpcExporter(OTLPMetricExporter):
         return 0  # only for the SDK's metrics of its own exporters; ours are counted elsewhere
 
 
+class _Recorder:
+    """Stands where the base has its metrics of itself: nothing else learns the error."""
+
+    def __init__(self, failure: Failure) -> None:
+        self._failure = failure
+
+    @contextmanager
+    def export_operation(self, _count: int) -> Iterator[SimpleNamespace]:
+        """Be told of one export: the base sets ``error`` when it fails for good."""
+        told = SimpleNamespace(error=None, error_attrs=None)
+        yield told
+        error = told.error
+        self._failure.code = error.code().name if isinstance(error, grpc.RpcError) else ""
+        self._failure.words = (error.details() or "") if isinstance(error, grpc.RpcError) else ""
+
+
 def make_grpc_exporter(
-    config: OtlpConfig, headers: Mapping[str, str], recorder: Recorder
+    config: OtlpConfig, headers: Mapping[str, str], failure: Failure
 ) -> GrpcExporter:
     """Return the exporter; ``OSError`` or ``ValueError`` when a setting cannot be used."""
     exporter = GrpcExporter(
@@ -47,7 +67,7 @@ def make_grpc_exporter(
         timeout=config.timeout_seconds,
         compression=_COMPRESSIONS[config.compression],
     )
-    exporter._metrics = recorder  # type: ignore[assignment] # it has what the exporter uses
+    exporter._metrics = _Recorder(failure)  # type: ignore[assignment] # has all that is used
     return exporter
 
 

@@ -133,7 +133,7 @@ def test_http_failures_are_told_apart(status: str, outcome: Outcome, advice: str
     with peer(answering(http(status))) as collector:
         result = push(collector.url.removesuffix("/api/"), "http/protobuf")
     assert result.outcome is outcome
-    assert f"failed: status {status[:3]} " in result.text
+    assert f"failed: {status[:3]}: {status[4:]}; " in result.text
     assert advice in result.text
 
 
