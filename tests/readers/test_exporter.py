@@ -95,9 +95,8 @@ def test_grpc_failures_are_told_apart(
     with grpc_receiver(code, details) as (url, _):
         result = push(url, "grpc")
     assert result.outcome is outcome
-    assert result.text.startswith(
-        f"pushing to the Collector at {url} failed: {code.name}: {details}"
-    )
+    assert result.text.startswith(f"pushing to the Collector at {url} failed: {code.name}")
+    assert details in result.text
     assert advice in result.text
 
 
@@ -133,7 +132,7 @@ def test_http_failures_are_told_apart(status: str, outcome: Outcome, advice: str
     with peer(answering(http(status))) as collector:
         result = push(collector.url.removesuffix("/api/"), "http/protobuf")
     assert result.outcome is outcome
-    assert f"failed: {status[:3]}: {status[4:]}; " in result.text
+    assert f"failed: {status}; " in result.text
     assert advice in result.text
 
 
