@@ -105,10 +105,10 @@ def run(config: Config, *, serve: bool, push: bool) -> None:
         ListenError: the address for ``/metrics`` cannot be had.
         ExporterError: the settings for pushing cannot be used.
     """
-    with stop_signal() as stopped:
+    with stop_signal() as wait_for_stop:
         agent = Agent(config, serve=serve, push=push)
         agent.start()
-        stopped.wait()
+        wait_for_stop()
         log.info("stopping")
         agent.stop()
 

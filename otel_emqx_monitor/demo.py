@@ -26,14 +26,14 @@ def run_demo(clients: int, port: int) -> None:
     started_at = time.time() - _AGES_SECONDS
     fleet = ProceduralFleet(clients, _SEED, started_at)
     broker = Broker(source=fleet, started_at=started_at)
-    with stop_signal() as stopped, Simulator(broker) as simulator:
+    with stop_signal() as wait_for_stop, Simulator(broker) as simulator:
         agent = Agent(_config(simulator, list(fleet.client_ids), port))
         agent.start()
         click.echo(
             f"\nA demo: {clients} clients of a SIMULATED broker, nothing here is real."
             f"\n\n    {agent.url}metrics\n\nCtrl-C ends it.\n"
         )
-        stopped.wait()
+        wait_for_stop()
         agent.stop()
     click.echo("The demo has ended.")
 

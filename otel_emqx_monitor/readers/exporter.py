@@ -45,7 +45,7 @@ _REFUSALS: Mapping[str | int, str] = {
     "UNIMPLEMENTED": _NO_RECEIVER,
     "INVALID_ARGUMENT": _NOT_ACCEPTED,
     "FAILED_PRECONDITION": _NOT_ACCEPTED,
-    400: f"{_NOT_ACCEPTED}; or the request is too large: {_TOO_LARGE}",
+    400: f"perhaps the request is too large, {_TOO_LARGE}; if it is not, {_NOT_ACCEPTED}",
     401: _NOT_ALLOWED,
     403: _NOT_ALLOWED,
     404: _NO_RECEIVER,

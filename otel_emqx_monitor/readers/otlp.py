@@ -141,8 +141,10 @@ class OtlpReader:
         if failure is None:
             self._last_success = now
             self._outage.end(time.monotonic())
-        else:
+        elif not self._stopped.is_set():
             self._outage.go_on(time.monotonic(), failure.text)
+        elif not self._outage.failures:
+            log.warning("%s; it was the last push", failure.text)
         self._source.note_pushes(
             Pushes(
                 {outcome: self._exports[outcome] for outcome in Outcome},

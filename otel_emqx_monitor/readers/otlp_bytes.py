@@ -38,6 +38,9 @@ _MAKE_VALUE: tuple[tuple[type, Callable[[Any], AnyValue]], ...] = (
     (bytes, lambda value: AnyValue(bytes_value=value)),
 )
 
+#: What a point has at most unless its labels are very long; 100 to 200 bytes are common.
+_USUAL_POINT_BYTES = 600
+
 _INT_POINT, _INT_POINT_FROM = Struct("<BQBq"), Struct("<BQBQBq")
 _DOUBLE_POINT, _DOUBLE_POINT_FROM = Struct("<BQBd"), Struct("<BQBQBd")
 
@@ -53,7 +56,10 @@ class Request:
 def requests(
     readings: Iterable[Reading], resource: Resource, now: float, max_points: int
 ) -> Iterator[Request]:
-    """Yield the readings in requests of at most ``max_points`` points.
+    """Yield the readings in requests of at most ``max_points`` points of usual size.
+
+    Points with very long labels count as several, so that a request stays as small as its number of
+    points promises: a client id may have 65,535 bytes, and a Collector looks at bytes.
 
     A point's time is that of its column, else ``now`` (seconds since the epoch). Sums are
     cumulative, and a series' start time is its own; the start is never after the point, which a
@@ -61,27 +67,23 @@ def requests(
     """
     envelope = _Envelope(resource)
     metrics: list[tuple[Scope, bytes]] = []
-    room = max_points
+    count, room = 0, max_points
     for reading in readings:
         points = _points(reading, now)
         head = _head(reading.instrument)
-        for begin, end in _cuts(len(points), room, max_points):
-            metrics.append((reading.scope, _metric(reading.instrument, head, points[begin:end])))
-            room -= end - begin
-            if room == 0:
-                yield Request(envelope.around(metrics), max_points)
-                metrics, room = [], max_points
+        weight = 1 + max(map(len, points)) // _USUAL_POINT_BYTES if points else 1
+        begin = 0
+        while begin < len(points):
+            if metrics and room < weight:
+                yield Request(envelope.around(metrics), count)
+                metrics, count, room = [], 0, max_points
+            part = points[begin : begin + max(1, room // weight)]
+            metrics.append((reading.scope, _metric(reading.instrument, head, part)))
+            begin += len(part)
+            count += len(part)
+            room -= len(part) * weight
     if metrics:
-        yield Request(envelope.around(metrics), max_points - room)
-
-
-def _cuts(length: int, room: int, most: int) -> Iterator[tuple[int, int]]:
-    """Yield where to cut: the first piece has ``room`` items at most, the others ``most``."""
-    begin = 0
-    while begin < length:
-        end = min(length, begin + room)
-        yield begin, end
-        begin, room = end, most
+        yield Request(envelope.around(metrics), count)
 
 
 class _Envelope:

@@ -37,9 +37,9 @@ def run_simulator(  # noqa: PLR0913 - one for each option of the command
     started_at = time.time()
     fleet = ProceduralFleet(clients, seed, started_at, refresh_seconds)
     broker = Broker(source=fleet, version=version, key=key, secret=secret, started_at=started_at)
-    with stop_signal() as stopped, Simulator(broker, host, port) as simulator:
+    with stop_signal() as wait_for_stop, Simulator(broker, host, port) as simulator:
         echo(introduction(simulator, fleet, seed))
-        stopped.wait()
+        wait_for_stop()
     echo("The simulated broker has stopped.")
 
 

@@ -3,16 +3,16 @@
 import functools
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.peers import unused_port
 from tests.processes import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,8 @@ def running_collector(
     """
     program = require_collector()
     given = dict(env or {})
-    listen = {name: given.get(name) or f"127.0.0.1:{unused_port()}" for name in LISTENERS}
+    free = iter(_unused_addresses(len(LISTENERS)))
+    listen = {name: given.get(name) or next(free) for name in LISTENERS}
     text = config if isinstance(config, str) else config.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         file, log = Path(folder) / "config.yaml", Path(folder) / "log"
@@ -127,6 +128,13 @@ def running_collector(
                 yield collector
             finally:
                 _end(process)
+
+
+def _unused_addresses(count: int) -> list[str]:
+    """Return addresses on which nobody listens, all different: held open until all are chosen."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
 
 
 def _own_metrics(address: str) -> str:

@@ -118,7 +118,7 @@ def test_http_success_with_headers_at_the_standard_path() -> None:
 @pytest.mark.parametrize(
     "status, outcome, advice",
     [
-        ("400 Bad Request", Outcome.REFUSED, "or the request is too large"),
+        ("400 Bad Request", Outcome.REFUSED, "perhaps the request is too large"),
         ("401 Unauthorized", Outcome.REFUSED, "check otlp.headers"),
         ("403 Forbidden", Outcome.REFUSED, "check otlp.headers"),
         ("404 Not Found", Outcome.REFUSED, "http/protobuf on 4318"),

@@ -258,3 +258,18 @@ def test_a_resource_names_the_service_and_the_environment_wins(
     assert attributes["service.name"] == "watcher"
     assert attributes["service.instance.id"] == "mine"
     assert attributes["zone"] == "eu"
+
+
+def test_points_with_very_long_labels_count_as_several(start: Start, sender: Sender) -> None:
+    watched = [Watched("A", "a" * 60_000), Watched("B", "b")]
+    source = SnapshotCache(
+        "broker",
+        lambda: poll(connected("b")),
+        lambda answered: assess(answered, watched),
+        nothing_known(watched),
+        Freshness(ttl=15, stale_after=60),
+        flags=frozenset({PUSH}),
+    )
+    start(interval=3600, max_points=100, source=source)
+    sender.wait_for(2)
+    assert [len(list(points_of(request))) for request in sender.requests[:1]] == [1]
