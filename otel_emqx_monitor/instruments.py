@@ -6,6 +6,7 @@ client metrics are those of emqx-client-monitor, so that dashboards go on workin
 """
 
 import platform
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,14 +76,18 @@ class _Sample:
     extra: Labels
 
 
+_making = threading.Lock()
+
+
 def _cached(name: str, make: Callable[[Fleet], Column]) -> Callable[[Snapshot], Column]:
     """Return an ``observe`` that makes one column for each fleet, whoever asks and how often."""
 
     def observe(snapshot: Snapshot) -> Column:
         columns = snapshot.fleet.columns
-        if name not in columns:
-            columns[name] = make(snapshot.fleet)
-        return columns[name]
+        with _making:  # a scrape and a push that come at once share them as well
+            if name not in columns:
+                columns[name] = make(snapshot.fleet)
+            return columns[name]
 
     return observe
 

@@ -4,6 +4,7 @@ A line is the metric's name, the labels' text, which is made once for each clien
 Integers are written in full: prometheus_client would make ``1.7953766e+18`` of a counter.
 """
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ _AT_ONCE = 2048
 
 #: Prometheus' names of metrics; labels must not have the colon.
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]")
-_NOT_IN_LABELS = re.compile(r"[^a-zA-Z0-9_]")
+_NOT_IN_LABELS = re.compile(r"[^a-zA-Z0-9_]|^(?=[0-9])")
 
 
 def family(reading: Reading, output: Format) -> bytes:
@@ -57,8 +58,10 @@ def family(reading: Reading, output: Format) -> bytes:
 def _block(name: str, block: Block) -> bytes:
     extra = label_text(block.extra)
     texts = _texts(block.group)
-    if extra and texts and texts[0]:
+    if extra and all(texts):
         extra = f",{extra}"
+    elif extra:
+        texts, extra = [f"{text},{extra}" if text else extra for text in texts], ""
     values: Sequence[object] = block.values
     if any(type(value) is not int for value in block.values):
         values = [_number(value) for value in block.values]
@@ -87,7 +90,8 @@ def label_text(labels: Labels) -> str:
     """Return what stands between the braces, made once for each ``Labels``."""
     if labels.text is None:
         labels.text = ",".join(
-            f'{_label_name(name)}="{_escape_value(str(value))}"' for name, value in labels.items()
+            f'{_label_name(name)}="{_escape_value(_as_text(value))}"'
+            for name, value in labels.items()
         )
     return labels.text
 
@@ -106,6 +110,11 @@ def _metric_name(name: str) -> str:
 
 def _label_name(name: str) -> str:
     return _NOT_IN_LABELS.sub("_", name)
+
+
+def _as_text(value: object) -> str:
+    """Return an attribute's value as text, as the official exporter does it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _escape_value(text: str) -> str:

@@ -117,4 +117,4 @@ def _metric(part: Slice, now: float) -> Metric:
 
 def start_nanoseconds(start: int | None, at: int) -> int:
     """Return when a series began, at most ``at``; 0 stands for not known."""
-    return 0 if start is None else min(start, at)
+    return 0 if start is None else max(0, min(start, at))

@@ -92,6 +92,7 @@ class _Envelope:
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
         self._scopes: dict[int, bytes] = {}
+        self._schema_urls: dict[int, bytes] = {}
         self._resource_bytes = b""
 
     def around(self, metrics: Sequence[tuple[Scope, bytes]]) -> bytes:
@@ -100,9 +101,10 @@ class _Envelope:
             if id(scope) not in self._scopes:
                 self._encode(scope)
             by_scope.setdefault(id(scope), [self._scopes[id(scope)]]).append(metric)
-            if scope.schema_url and len(by_scope[id(scope)]) == 2:
-                by_scope[id(scope)][0] += _field(_SCHEMA_URL, scope.schema_url.encode())
-        scopes = b"".join(_field(_SCOPE_METRICS, b"".join(parts)) for parts in by_scope.values())
+        scopes = b"".join(
+            _field(_SCOPE_METRICS, b"".join([*parts, self._schema_urls[scope]]))
+            for scope, parts in by_scope.items()
+        )
         return _field(_RESOURCE_METRICS, self._resource_bytes + scopes)
 
     def _encode(self, scope: Scope) -> None:
@@ -117,6 +119,8 @@ class _Envelope:
         self._resource_bytes = _field(_RESOURCE, encoded.resource.SerializeToString())
         [scope_metrics] = encoded.scope_metrics
         self._scopes[id(scope)] = _field(_SCOPE, scope_metrics.scope.SerializeToString())
+        url = (scope.schema_url or "").encode()
+        self._schema_urls[id(scope)] = _field(_SCHEMA_URL, url) if url else b""
 
 
 def _head(instrument: Instrument) -> bytes:
@@ -158,7 +162,7 @@ def _block(block: Block, time: int) -> list[bytes]:
             _POINT + _varint(size + len(own)) + plain(_TIME, time, kind, value) + own + extra
             for own, value in zip(attributes, values, strict=True)
         ]
-    starts = [start for start in block.starts if start is not None]
+    starts = [start for start in block.starts if start is not None and start > 0]
     if len(starts) < len(values):
         return _mixed(block, time)
     size = _INT_POINT_FROM.size + len(extra)
@@ -181,13 +185,17 @@ def _mixed(block: Block, time: int) -> list[bytes]:
         for point in _block(
             Block(
                 Group([labels]),
-                [value if type(value) in (int, float) else float(value)],
+                [_plain(value)],
                 block.extra,
-                None if start is None else [start],
+                None if start is None or start <= 0 else [start],
             ),
             time,
         )
     ]
+
+
+def _plain(value: float) -> int | float:
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def _group(group: Group) -> Sequence[bytes]:

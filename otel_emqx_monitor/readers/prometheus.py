@@ -129,12 +129,12 @@ class PrometheusReader:
 
     def _keep(self, readings: Sequence[Reading], output: Format) -> _Kept:
         columns = [reading.column for reading in readings]
-        kept = self._kept.get(output.content_type)
-        if kept is None or not kept.is_of(columns):
-            self._kept.pop(output.content_type, None)  # frees its memory before there is more
-            kept = _Kept(columns, [family(reading, output) for reading in readings])
-            self._kept[output.content_type] = kept
-        return kept
+        for content_type in [key for key, one in self._kept.items() if not one.is_of(columns)]:
+            del self._kept[content_type]  # in every format, and before there is more to keep
+        if output.content_type not in self._kept:
+            families = [family(reading, output) for reading in readings]
+            self._kept[output.content_type] = _Kept(columns, families)
+        return self._kept[output.content_type]
 
     def _of_process(self, output: Format) -> bytes:
         if output is TEXT:
