@@ -1,0 +1,1 @@
+"""What `hold.py` starts, and how it is configured."""
