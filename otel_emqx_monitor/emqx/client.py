@@ -14,9 +14,10 @@ import msgspec
 
 from otel_emqx_monitor.config.model import EmqxConfig
 from otel_emqx_monitor.deadline import Deadline
+from otel_emqx_monitor.emqx.answers import Answer, is_missing_client, path_of
 from otel_emqx_monitor.emqx.dialect import PLAINEST, Dialect, dialect_of
 from otel_emqx_monitor.emqx.errors import Forbidden, NotEmqx, Unreadable
-from otel_emqx_monitor.emqx.http import Answer, Http, is_missing_client
+from otel_emqx_monitor.emqx.http import Http
 from otel_emqx_monitor.emqx.plan import (
     MAX_REQUEST_LINE,
     Batches,
@@ -277,7 +278,7 @@ def _decoder(kind: type[T]) -> Callable[[Answer], T]:
 
 def _decode(answer: Answer, decode: Callable[[bytes], T]) -> T:
     """Decode a body of status 200; what is not JSON at all did not come from EMQX's API."""
-    path = printable(answer.target.partition("?")[0], 100)
+    path = path_of(answer)
     try:
         return decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

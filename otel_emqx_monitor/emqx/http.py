@@ -8,31 +8,25 @@ import base64
 import http.client
 import logging
 import random
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
-import msgspec
 import requests
 import urllib3.exceptions
 from requests.auth import HTTPBasicAuth
 
 from otel_emqx_monitor.config.model import EmqxConfig
 from otel_emqx_monitor.deadline import Deadline
+from otel_emqx_monitor.emqx.answers import Answer, accepted, media_type
 from otel_emqx_monitor.emqx.errors import (
-    BadRequest,
     CannotConnect,
     Closed,
     EmqxError,
-    Forbidden,
     NotEmqx,
-    ServerError,
     TimedOut,
     TlsFailure,
-    Unauthorized,
     Unreadable,
 )
 from otel_emqx_monitor.emqx.sockets import ClosableAdapter
@@ -48,23 +42,6 @@ MAX_ANSWER_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**18
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What EMQX sent: the status, the media type ("" when it is not one), and the body."""
-
-    status: int
-    media_type: str
-    body: bytes
-    target: str
-
-
-class _ErrorBody(msgspec.Struct, frozen=True):
-    """``{"code": …, "message": …}``, EMQX's own words for what went wrong."""
-
-    code: str = ""
-    message: str = ""
 
 
 class Http:
@@ -122,7 +99,7 @@ class Http:
         """
         for attempt in range(1, self._config.attempts + 1):
             try:
-                return decode(self._accept(self._ask(target, deadline)))
+                return decode(accepted(self._ask(target, deadline), self._where, self._hidden))
             except EmqxError as error:
                 pause = _pause_after(attempt)
                 last = attempt == self._config.attempts or deadline.remaining <= pause
@@ -164,8 +141,8 @@ class Http:
             raise self._translate(error) from error
         # A connection cut in the middle of its headers looks like an empty answer of status 200.
         self._check_open(deadline)
-        media_type = _media_type(response.headers.get("Content-Type", ""))
-        return Answer(response.status_code, media_type, body, target)
+        kind = media_type(response.headers.get("Content-Type", ""))
+        return Answer(response.status_code, kind, body, target)
 
     def _read(self, response: requests.Response, deadline: Deadline) -> bytes:
         body = bytearray()
@@ -218,84 +195,13 @@ class Http:
             " that emqx.api_url names its dashboard's host and port"
         )
 
-    def _accept(self, answer: Answer) -> Answer:
-        """Return ``answer`` if its status is 200, else raise what the status means."""
-        if answer.status == 200:
-            return answer
-        words = self._words(answer)
-        match answer.status:
-            case 401:
-                raise Unauthorized(
-                    f"{self._where} refused the API key ({words}); check emqx.api_key and"
-                    " emqx.api_secret, and that the key is enabled and not expired"
-                )
-            case 403:
-                raise Forbidden(
-                    f"{self._where} does not allow this API key to read {_path(answer)} ({words});"
-                    " give the key the role viewer or administrator, and the scope connections"
-                )
-            case 404 if is_missing_client(answer):
-                return answer
-            case 404:
-                raise NotEmqx(
-                    f"{self._where} has no {_path(answer)} ({words}); check emqx.api_url, it"
-                    " should end in /api/; a broker that has just started says this too"
-                )
-            case status if 400 <= status < 500:
-                raise BadRequest(
-                    f"{self._where} refused {_path(answer)}: {words}; if a proxy stands in between,"
-                    " look at its limits, else please report this with EMQX's version"
-                )
-            case status if status >= 500:
-                raise ServerError(
-                    f"{self._where} failed to answer {_path(answer)}: {words}; look at the state of"
-                    " its nodes (emqx ctl cluster status) and at EMQX's log"
-                )
-            case _:
-                raise NotEmqx(
-                    f"{self._where} answered {_path(answer)} with {words}, which EMQX's API never"
-                    " does; check that emqx.api_url leads to EMQX itself"
-                )
-
-    def _words(self, answer: Answer) -> str:
-        """EMQX's own words on an error, fit to be printed and without the credentials."""
-        status = f"status {answer.status}"
-        try:
-            error = msgspec.json.decode(answer.body, type=_ErrorBody)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return f"{status}, {answer.media_type}" if answer.media_type else status
-        text = f"{error.code}: {error.message}" if error.code else error.message
-        for hidden in self._hidden:
-            text = text.replace(hidden, "********")
-        return f"{status}, {printable(text, 200)}" if text else status
-
 
 #: What a peer causes that does not speak HTTP.
 _NOT_HTTP = (http.client.HTTPException, ValueError, urllib3.exceptions.DecodeError)
 
-_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
-
 
 class _CutOff(CannotConnect):
     """The connection ended before an answer: on one that was kept alive, nobody's fault."""
-
-
-def is_missing_client(answer: Answer) -> bool:
-    """Whether a 404 says that there is no such client, and not that there is no such path."""
-    try:
-        error = msgspec.json.decode(answer.body, type=_ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return answer.status == 404 and error.code == "CLIENTID_NOT_FOUND"
-
-
-def _media_type(content_type: str) -> str:
-    text = content_type.partition(";")[0].strip().lower()
-    return text if _MEDIA_TYPE.fullmatch(text) else ""
-
-
-def _path(answer: Answer) -> str:
-    return printable(answer.target.partition("?")[0], 100)
 
 
 def _pause_after(attempt: int) -> float:

@@ -11,9 +11,9 @@ from benchmarks.fleet import BROKER, BenchFleet, flags, snapshot
 from benchmarks.measuring import Job, Measured, main, measure, resident_bytes
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.deadline import Deadline
+from otel_emqx_monitor.emqx.answers import Answer
 from otel_emqx_monitor.emqx.client import EmqxClient
 from otel_emqx_monitor.emqx.dialect import dialect_of
-from otel_emqx_monitor.emqx.http import Answer
 from otel_emqx_monitor.emqx.rows import Row
 from otel_emqx_monitor.instruments import fields_for, register
 from otel_emqx_monitor.meter import BulkMeterProvider

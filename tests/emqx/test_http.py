@@ -10,6 +10,7 @@ import trustme
 
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.config.model import EmqxConfig
+from otel_emqx_monitor.emqx.answers import Answer, is_missing_client
 from otel_emqx_monitor.emqx.errors import (
     BadRequest,
     CannotConnect,
@@ -24,7 +25,7 @@ from otel_emqx_monitor.emqx.errors import (
     Unauthorized,
     Unreadable,
 )
-from otel_emqx_monitor.emqx.http import Answer, Http, is_missing_client
+from otel_emqx_monitor.emqx.http import Http
 from tests.peers import Handler, Peer, answering, http, peer, unused_port
 
 KEY, SECRET = "the-key-e31f", "the-secret-77ab"

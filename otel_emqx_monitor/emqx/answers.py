@@ -1,0 +1,117 @@
+"""What EMQX's answers mean by their status: something to read, or one of the typed errors."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from otel_emqx_monitor.emqx.errors import (
+    BadRequest,
+    Forbidden,
+    NotEmqx,
+    ServerError,
+    Unauthorized,
+)
+from otel_emqx_monitor.text import printable
+
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What EMQX sent: the status, the media type ("" when it is not one), and the body."""
+
+    status: int
+    media_type: str
+    body: bytes
+    target: str
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    """``{"code": …, "message": …}``, EMQX's own words for what went wrong."""
+
+    code: str = ""
+    message: str = ""
+
+
+def accepted(answer: Answer, where: str, hidden: Sequence[str]) -> Answer:
+    """Return ``answer`` if a caller can use it, else raise the error that its status means.
+
+    Args:
+        answer: what came back.
+        where: whom it came from, for the message.
+        hidden: texts that the message must not hold: the credentials.
+
+    Raises:
+        EmqxError: every status but 200, and the 404 of a client that does not exist.
+    """
+    if answer.status == 200:
+        return answer
+    words = _words(answer, hidden)
+    match answer.status:
+        case 401:
+            raise Unauthorized(
+                f"{where} refused the API key ({words}); check emqx.api_key and"
+                " emqx.api_secret, and that the key is enabled and not expired"
+            )
+        case 403:
+            raise Forbidden(
+                f"{where} does not allow this API key to read {path_of(answer)} ({words});"
+                " give the key the role viewer or administrator, and the scope connections"
+            )
+        case 404 if is_missing_client(answer):
+            return answer
+        case 404:
+            raise NotEmqx(
+                f"{where} has no {path_of(answer)} ({words}); check emqx.api_url, it"
+                " should end in /api/; a broker that has just started says this too"
+            )
+        case status if 400 <= status < 500:
+            raise BadRequest(
+                f"{where} refused {path_of(answer)}: {words}; if a proxy stands in between,"
+                " look at its limits, else please report this with EMQX's version"
+            )
+        case status if status >= 500:
+            raise ServerError(
+                f"{where} failed to answer {path_of(answer)}: {words}; look at the state of"
+                " its nodes (emqx ctl cluster status) and at EMQX's log"
+            )
+        case _:
+            raise NotEmqx(
+                f"{where} answered {path_of(answer)} with {words}, which EMQX's API never"
+                " does; check that emqx.api_url leads to EMQX itself"
+            )
+
+
+def _words(answer: Answer, hidden: Sequence[str]) -> str:
+    """EMQX's own words on an error, fit to be printed and without the credentials."""
+    status = f"status {answer.status}"
+    try:
+        error = msgspec.json.decode(answer.body, type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"{status}, {answer.media_type}" if answer.media_type else status
+    text = f"{error.code}: {error.message}" if error.code else error.message
+    for secret in hidden:
+        text = text.replace(secret, "********")
+    return f"{status}, {printable(text, 200)}" if text else status
+
+
+def is_missing_client(answer: Answer) -> bool:
+    """Whether a 404 says that there is no such client, and not that there is no such path."""
+    try:
+        error = msgspec.json.decode(answer.body, type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return answer.status == 404 and error.code == "CLIENTID_NOT_FOUND"
+
+
+def media_type(content_type: str) -> str:
+    """Return the media type of a ``Content-Type`` header, or "" for what is none."""
+    text = content_type.partition(";")[0].strip().lower()
+    return text if _MEDIA_TYPE.fullmatch(text) else ""
+
+
+def path_of(answer: Answer) -> str:
+    """Return which path was answered, fit to be printed."""
+    return printable(answer.target.partition("?")[0], 100)
