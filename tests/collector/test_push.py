@@ -21,28 +21,11 @@ from tests.collector.pushing import (
     pushing,
     pushing_config,
 )
+from tests.odd_ids import ODD_IDS
 from tests.processes import Exposition, scrape, wait_until
 from tests.real.agents import ALL_FLAGS, truth
 
 START = 1_790_000_000.0
-
-#: Every character that an exposition, its parser or a Collector could trip over.
-ODD_IDS = [
-    'a "quoted" one',
-    "back\\slash",
-    "trailing\\",
-    "\\n is not a newline",
-    "a\nnewline",
-    "a\rreturn",
-    "\ttab",
-    "\x01\x1b[31mcontrol\x7f\x85",
-    " spaces ",
-    '{a="b"} 1 # EOF',
-    "größe/温度/🌡️\u2028\ufeff",
-    "e\u0301 is not \u00e9",
-    "x" * 512,
-    "温" * 170 + "ab",
-]
 
 #: Up to the largest number that OTLP can carry.
 NUMBERS = [0, 1, 2**53 - 1, 2**53 + 1, 2**63 - 1]

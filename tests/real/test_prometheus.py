@@ -15,29 +15,11 @@ import requests
 from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.emqx.errors import Reason
 from otel_emqx_monitor.simulator import Broker, ProceduralFleet, Simulator, StaticFleet
+from tests.odd_ids import ODD_IDS
 from tests.real.agents import ALL_FLAGS, config_on, running, truth
 from tests.real.prometheus import Prometheus, prometheus, scraping
 
 START = 1_790_000_000.0
-
-#: Every character that an exposition, Prometheus' parsers or its JSON could trip over.
-ODD_IDS = [
-    'a "quoted" one',
-    "back\\slash",
-    "trailing\\",
-    "\\n is not a newline",
-    "a\nnewline",
-    "a\rreturn",
-    "\ttab",
-    "\x01\x1b[31mcontrol\x7f\x85",
-    " spaces ",
-    '{a="b"} 1 # EOF',
-    "# EOF",
-    "größe/温度/🌡️\u2028\ufeff",
-    "e\u0301 is not \u00e9",
-    "x" * 512,
-    "温" * 170 + "ab",
-]
 
 
 class Clock:
