@@ -74,8 +74,8 @@ class Plan:
                     yield Case(who, "scrape", size, all_flags)
                 for who in PUSHERS:
                     yield Case(who, "otlp", size, all_flags)
-            yield Case("agent", "scrape-gzip", size)
-            yield Case("agent", "scrape-again", size)
+            for what in ("scrape-gzip", "scrape-again", "otlp-sent"):
+                yield Case("agent", what, size)
         yield Case("agent", "observations", self.base)
         yield self.page
         yield Case("bare", "decode", self.page.clients)
