@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
 from benchmarks import rows
 from benchmarks.fleet import BROKER, BenchFleet, flags, snapshot
 from benchmarks.measuring import Job, Measured, main, measure, resident_bytes
@@ -46,13 +50,12 @@ def scrape_gzip(job: Job) -> Measured:
     """A new snapshot to the bytes of a compressed exposition, which is what Prometheus asks for."""
     fleet = BenchFleet(job)
     reader = PrometheusReader(fleet.cache())
-    made = 0
 
     def render(new: Snapshot) -> list[bytes]:
         return reader.render(new, TEXT, compress=True)
 
     def amount(_: list[bytes]) -> int:
-        return made or samples(reader.render(fleet.snapshot(), TEXT))
+        return samples(reader.render(fleet.snapshot(), TEXT))
 
     return measure(job, fleet.snapshot_of, render, amount)
 
@@ -72,13 +75,28 @@ def scrape_again(job: Job) -> Measured:
 
 def otlp(job: Job) -> Measured:
     """A new snapshot to the bytes of all requests to a Collector."""
+    return _otlp(job, lambda request: request)
+
+
+def otlp_sent(job: Job) -> Measured:
+    """The same, and what the official exporters do with it: messages made of bytes, and back."""
+
+    def through_exporter(request: Request) -> Request:
+        message = ExportMetricsServiceRequest.FromString(request.body)
+        return Request(message.SerializeToString(), request.points)
+
+    return _otlp(job, through_exporter)
+
+
+def _otlp(job: Job, send: Callable[[Request], Request]) -> Measured:
     fleet = BenchFleet(job)
     provider = BulkMeterProvider()
     register(provider.get_meter(BROKER), fleet)
     resource = resource_of(BROKER)
 
     def encode(_: Snapshot) -> list[Request]:
-        return list(requests(provider.collect(), resource, time.time(), _MAX_POINTS))
+        made = requests(provider.collect(), resource, time.time(), _MAX_POINTS)
+        return [send(request) for request in made]
 
     return measure(job, fleet.snapshot_of, encode, lambda made: sum(one.points for one in made))
 
@@ -175,6 +193,7 @@ if __name__ == "__main__":
             "scrape-gzip": scrape_gzip,
             "scrape-again": scrape_again,
             "otlp": otlp,
+            "otlp-sent": otlp_sent,
             "observations": observations,
             "decode": decode,
             "poll": poll,
