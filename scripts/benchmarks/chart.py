@@ -100,11 +100,12 @@ def _line(who: str, cases: Sequence[Case], xs: Sequence[float], results: Results
             f'<circle class="dot line {who}" cx="{x:.1f}" cy="{_y(cost):.1f}" r="4"/>',
             _text(x, _y(cost) + beside, f"{cost:.2g}", f"small {who}-text", "middle"),
         ]
+    name = NAMES[who]
+    if any(results.failure(case).startswith("MetricsTimeoutError") for case in cases):
+        name += " (beyond: times out)"
     last_x, last_cost = points[-1]
-    parts.append(_text(last_x + 14, _y(last_cost) + 4, NAMES[who], f"{who}-text"))
-    failure = next((results.failure(case) for case in cases if results.failure(case)), "")
-    if failure.startswith("MetricsTimeoutError"):
-        parts.append(_text(last_x + 14, _y(last_cost) + 20, "(beyond: times out)", "small"))
+    drop = 10 if who in _VALUES_BELOW else 3
+    parts.append(_text(last_x + 14, _y(last_cost) + drop, name, f"{who}-text"))
     return parts
 
 
