@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from otel_emqx_monitor import logs
 from otel_emqx_monitor.version import __version__
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def _recall(name: str, default: Any = None) -> Any:
 
 def _log_options(command: F) -> F:
     for name, choices in (
-        ("--log-level", ["debug", "info", "warning", "error"]),
-        ("--log-format", ["text", "json"]),
+        ("--log-level", logs.LEVELS),
+        ("--log-format", logs.FORMATS),
     ):
         command = click.option(
             name,
@@ -85,8 +86,6 @@ def _load_config() -> "Config":
 
 
 def _start_logging() -> None:
-    from otel_emqx_monitor import logs
-
     logs.configure(_recall("log_format", "text"), _recall("log_level", "info"))
 
 
