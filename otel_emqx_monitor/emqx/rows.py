@@ -6,8 +6,9 @@ field and a ``null`` are therefore both ``None``, which means "not known" and ne
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -57,12 +58,20 @@ class Row(
 
     clientid: ClientId
     username: str | None = None
+    node: str | None = None
     connected: bool | None = None
     connected_at: Instant | None = None
+    disconnected_at: Instant | None = None
     created_at: Instant | None = None
     keepalive: Count | None = None
+    proto_ver: Count | None = None
+    clean_start: bool | None = None
+    expiry_interval: Count | None = None
     subscriptions_cnt: Count | None = None
     inflight_cnt: Count | None = None
+    awaiting_rel_cnt: Count | None = None
+    mqueue_len: Count | None = None
+    mqueue_dropped: Count | None = None
     recv_oct: Count | None = None
     send_oct: Count | None = None
     recv_pkt: Count | None = None
@@ -97,16 +106,32 @@ class Page(msgspec.Struct, frozen=True):
     meta: PageMeta
 
 
+class NodeState(StrEnum):
+    """What is known of a node of the cluster."""
+
+    RUNNING = "running"  # it answers
+    HANGING = "hanging"  # the cluster counts on it, or has lost sight of it; it does not answer
+    STOPPED = "stopped"  # the cluster says that it is not running
+
+
 @dataclass(frozen=True, slots=True)
 class Poll:
     """The rows of one poll, by client id; always complete, a poll that failed is an error.
 
+    In a cluster it is complete but for the nodes in ``blind``, which did not answer or do not run:
+    nothing is known of the clients there. ``blind`` says for how many seconds each of them has not
+    answered; ``nodes`` has all nodes that are known, and may be empty where they cannot be read.
+
     ``finished_at`` is in seconds since the epoch by the agent's clock, ``duration`` in seconds.
+    ``refresh_seconds`` is how often the broker's counters move, ``None`` when it did not tell.
     """
 
     rows: Mapping[str, Row]
     finished_at: float
     duration: float
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    blind: Mapping[str, float] = field(default_factory=dict)
+    refresh_seconds: float | None = None
 
 
 _page_decoder = msgspec.json.Decoder(Page)
