@@ -2,6 +2,7 @@
 
 from otel_emqx_monitor.simulator.answers import Answer
 from otel_emqx_monitor.simulator.broker import DEFAULT_KEY, DEFAULT_SECRET, Broker
+from otel_emqx_monitor.simulator.cluster import Cluster
 from otel_emqx_monitor.simulator.fleet import ClientSource, ProceduralFleet, StaticFleet
 from otel_emqx_monitor.simulator.server import Simulator
 
@@ -11,6 +12,7 @@ __all__ = [
     "Answer",
     "Broker",
     "ClientSource",
+    "Cluster",
     "ProceduralFleet",
     "Simulator",
     "StaticFleet",
