@@ -1,4 +1,15 @@
-"""A stand-in for EMQX: a real HTTP server that answers as the REST API of a live broker does."""
+"""A stand-in for EMQX: a real HTTP server that answers as the REST API of a live broker does.
+
+::
+
+    devices.py, lives.py   a device, and what EMQX's table says of it at any moment
+    fleet.py               the clients that each node holds: made up, or a test's own rows
+    cluster.py             the nodes, what befalls them, who reaches whom
+    query.py, routes.py    what a request asks for
+    broker.py, answers.py  what the API of one node answers
+    control.py             the endpoint that freezes, kills, splits and heals
+    server.py, command.py  the socket, and ``otel-emqx-monitor simulate``
+"""
 
 from otel_emqx_monitor.simulator.answers import Answer
 from otel_emqx_monitor.simulator.broker import DEFAULT_KEY, DEFAULT_SECRET, Broker
