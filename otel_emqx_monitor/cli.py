@@ -243,8 +243,15 @@ def demo(clients: int, port: int) -> None:
 @click.option("--clients", type=click.IntRange(0, 1_000_000), default=1_000, show_default=True)
 @click.option("--port", type=click.IntRange(0, 65_535), default=18083, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other clients.")
-def simulate(clients: int, port: int, seed: int) -> None:
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="A cluster of so many nodes that can freeze, die, split and heal.",
+)
+def simulate(clients: int, port: int, seed: int, nodes: int) -> None:
     """Run a simulated broker alone: EMQX's REST API with made-up clients."""
     from otel_emqx_monitor.simulator.command import run_simulator
 
-    run_simulator(clients, port, seed)
+    run_simulator(clients, port, seed, nodes=nodes)
