@@ -38,9 +38,13 @@ def open_source(config_path: str | Path | None = None) -> Source:
 
 
 def watched(config: Config) -> list[Watched]:
-    """Return the clients that ``config`` names, in its order."""
+    """Return the clients that ``config`` names by client id, in its order."""
     broker = config.emqx.alias
-    return [Watched(one.alias, one.client_id, broker) for one in config.monitored_clients]
+    return [
+        Watched(one.alias, one.client_id, broker)
+        for one in config.monitored_clients
+        if one.client_id is not None
+    ]
 
 
 class Agent:
@@ -117,7 +121,7 @@ def _make_client(config: Config) -> EmqxClient:
     return EmqxClient(
         config.emqx,
         fields_for(config.prometheus.flags),
-        [client.client_id for client in config.monitored_clients],
+        [target.client_id for target in watched(config)],
         deadline_seconds=config.polling.deadline_seconds,
     )
 
