@@ -243,8 +243,13 @@ def _refresh(seconds: float | None) -> str:
 
 
 def _count(config: "Config") -> str:
-    count = len(config.monitored_clients)
-    return f"{count} monitored client{'' if count == 1 else 's'}"
+    entries = config.monitored_clients
+    patterns = sum(entry.client_id is None for entry in entries)
+    count = len(entries) - patterns
+    text = f"{count} monitored client{'' if count == 1 else 's'}"
+    if patterns:
+        text += f" and {patterns} pattern{'' if patterns == 1 else 's'} of clients"
+    return text
 
 
 @main.command()

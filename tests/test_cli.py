@@ -135,6 +135,13 @@ def test_validate_needs_no_broker(home: Path) -> None:
     )
 
 
+def test_validate_counts_clients_and_patterns(home: Path) -> None:
+    config = settings("http://localhost:1", "a", "b")
+    config["monitored_clients"].append({"client_id_glob": "*"})
+    valid = "The configuration is valid: 2 monitored clients and 1 pattern of clients of lab.\n"
+    assert run("validate", "--cfg", write(home, config)).output == valid
+
+
 def test_validate_connect_tells_who_answered(home: Path, broker: Simulator) -> None:
     result = run("validate", "--connect", "--cfg", write(home, settings(broker.url, "dev-a")))
     assert result.exit_code == 0
