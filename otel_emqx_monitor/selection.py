@@ -9,6 +9,7 @@ make up by the million do not accumulate.
 """
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -21,7 +22,7 @@ from otel_emqx_monitor.config.patterns import Pattern, glob, regex
 from otel_emqx_monitor.config.templates import Template, template
 from otel_emqx_monitor.config.values import PLACEHOLDERS
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.snapshot import Watched
+from otel_emqx_monitor.fleet import Watched
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,12 @@ _ROOM: Final = 250_000
 class Selected:
     """The clients of a poll that are watched, by client id, in the order of the poll.
 
-    ``over_limit`` is how many more the patterns match than ``max_clients`` allows.
+    ``over_limit`` is how many more the patterns match than ``max_clients`` allows, ``None`` when
+    there are no patterns.
     """
 
     watched: Mapping[str, Watched]
-    over_limit: int
+    over_limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Selection:
     """The clients that one configuration selects; see `selection_of`.
 
     ``named`` has the entries with a client id, in the order of the configuration. ``ids`` are the
-    client ids to ask EMQX for, ``None`` when patterns need every client.
+    client ids to ask EMQX for, ``None`` when patterns need every client. ``max_clients`` bounds
+    what patterns pull in.
 
     It can be used from several threads.
     """
@@ -109,7 +112,7 @@ class Selection:
         rules: Sequence[_Rule],
         excluded: Sequence[_Condition],
         broker: str,
-        limit: int,
+        max_clients: int,
     ) -> None:
         self._exact = {one.client_id: one for one in named}
         self._rules = rules
@@ -117,7 +120,7 @@ class Selection:
         self._excluded_ids = {one.client_id for one in excluded if one.is_just_a_client_id}
         self._excluded = [one for one in excluded if not one.is_just_a_client_id]
         self._broker = broker
-        self._limit = limit
+        self.max_clients = max_clients
         self.named = named
         self.ids: Sequence[str] | None = None if rules else tuple(self._exact)
         self._by_username = any(rule.asks_for_username for rule in rules) or (
@@ -167,10 +170,10 @@ class Selection:
 
     def _within_limit(self, watched: dict[str, Watched]) -> Selected:
         over = 0
-        if len(watched) > self._limit:
+        if len(watched) > self.max_clients:
             # Python compares code points, whose order is that of the bytes of UTF-8.
             matched = sorted(one for one in watched if one not in self._exact)
-            left_out = matched[self._limit :]
+            left_out = matched[self.max_clients :]
             over = len(left_out)
             for client_id in left_out:
                 del watched[client_id]
@@ -179,18 +182,18 @@ class Selection:
                 "the patterns of monitored_clients match %d clients, more than max_clients (%d):"
                 " the %d whose client ids come last are left out; raise max_clients, make the"
                 " patterns narrower, or exclude clients",
-                self._limit + over,
-                self._limit,
+                self.max_clients + over,
+                self.max_clients,
                 over,
             )
         elif self._over_limit and not over:
             log.info(
                 "the patterns of monitored_clients match no more than max_clients (%d) again:"
                 " nobody is left out",
-                self._limit,
+                self.max_clients,
             )
         self._over_limit = over > 0
-        return Selected(watched, over)
+        return Selected(watched, over if self._rules else None)
 
     def _decide(self, client_id: str, username: str | None, *, sure: bool) -> _Decision:
         """Decide about a client, and remember it.
@@ -245,6 +248,12 @@ def selection_of(config: Config) -> Selection:
     rules = [_rule(one) for one in config.monitored_clients if one.client_id is None]
     excluded = [_condition(one) for one in config.exclude]
     return Selection(named, rules, excluded, broker, config.max_clients)
+
+
+def everybody(broker: str) -> Selection:
+    """Return the selection of all clients there are, each under its client id, without a limit."""
+    rule = _Rule(_Condition(None, None, None), template("{client_id}", PLACEHOLDERS), None)
+    return Selection([], [rule], [], broker, sys.maxsize)
 
 
 def _rule(entry: MonitoredClient) -> _Rule:

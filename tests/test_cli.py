@@ -147,7 +147,7 @@ def test_validate_connect_tells_who_answered(home: Path, broker: Simulator) -> N
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1:] == [
         f"EMQX 5.8.9 at {broker.url}v5 accepts the API key and shows its clients (1 running node).",
-        "Its counters move every 15 s (mqtt.idle_timeout).",
+        "Counters move every 15 s (mqtt.idle_timeout).",
     ]
 
 
@@ -178,10 +178,10 @@ def test_validate_connect_tells_how_the_cluster_is_and_what_the_key_may_not_read
 @pytest.mark.parametrize(
     "idle_timeout, line",
     [
-        ("1500ms", "Its counters move every 1.5 s (mqtt.idle_timeout)."),
+        ("1500ms", "Counters move every 1.5 s (mqtt.idle_timeout)."),
         (
             "infinity",
-            "Its counters move only when a client connects: mqtt.idle_timeout is infinity.",
+            "Counters move only when a client connects: mqtt.idle_timeout is infinity.",
         ),
     ],
 )

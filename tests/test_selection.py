@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from otel_emqx_monitor.config import Config, EmqxConfig
 from otel_emqx_monitor.emqx.rows import Row
+from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.selection import Selected, Selection, selection_of
-from otel_emqx_monitor.snapshot import Watched
 
 EMQX = EmqxConfig(
     api_key=SecretStr("k"), api_secret=SecretStr("s"), api_url="http://h", alias="broker"
@@ -47,7 +47,7 @@ def test_clients_named_by_their_id_are_asked_for_by_it_in_their_order() -> None:
     assert chosen.match("a", None) is chosen.named[1]
     assert chosen.match("c", None) is None
     selected = chosen.select(rows("a", "c"))
-    assert selected == Selected({"a": watched("A", "a", 60.0)}, 0)
+    assert selected == Selected({"a": watched("A", "a", 60.0)}, None)
     assert selected.watched["a"] is chosen.named[1]
 
 
@@ -55,7 +55,7 @@ def test_nobody_is_watched_when_nobody_is_named() -> None:
     chosen = selection(exclude=[{"username": "u"}])
     assert chosen.named == []
     assert chosen.ids == ()
-    assert chosen.select(rows("a")) == Selected({}, 0)
+    assert chosen.select(rows("a")) == Selected({}, None)
 
 
 def test_a_pattern_needs_every_client_and_names_those_it_matches() -> None:
@@ -334,4 +334,4 @@ def test_what_is_selected_is_what_a_simple_reading_of_the_rules_selects(
         expected, over = naive(entries, excluded, limit, poll)
         assert aliases(selected) == expected
         assert list(selected.watched) == list(expected)
-        assert selected.over_limit == over
+        assert selected.over_limit == (over if patterns else None)

@@ -280,6 +280,16 @@ class Config(Section):
         return self
 
     @property
+    def whom(self) -> str:
+        """Who is monitored, for a sentence: ``2 monitored clients and 1 pattern of clients``."""
+        patterns = sum(entry.client_id is None for entry in self.monitored_clients)
+        count = len(self.monitored_clients) - patterns
+        text = f"{count} monitored client{'' if count == 1 else 's'}"
+        if patterns:
+            text += f" and {patterns} pattern{'' if patterns == 1 else 's'} of clients"
+        return text
+
+    @property
     def stale_after_seconds(self) -> float:
         """Age in seconds after which the last good data are stale."""
         if self.polling.stale_after_seconds is not None:
