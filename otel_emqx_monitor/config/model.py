@@ -284,10 +284,12 @@ class Config(Section):
         """Who is monitored, for a sentence: ``2 monitored clients and 1 pattern of clients``."""
         patterns = sum(entry.client_id is None for entry in self.monitored_clients)
         count = len(self.monitored_clients) - patterns
-        text = f"{count} monitored client{'' if count == 1 else 's'}"
+        parts = []
+        if count or not patterns:
+            parts.append(f"{count} monitored client{'' if count == 1 else 's'}")
         if patterns:
-            text += f" and {patterns} pattern{'' if patterns == 1 else 's'} of clients"
-        return text
+            parts.append(f"{patterns} pattern{'' if patterns == 1 else 's'} of clients")
+        return " and ".join(parts)
 
     @property
     def stale_after_seconds(self) -> float:
