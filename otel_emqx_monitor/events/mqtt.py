@@ -65,6 +65,11 @@ class Subscriber:
         """Whether the broker has granted the subscription and the connection holds."""
         return self._subscribed_at is not None
 
+    @property
+    def failures(self) -> int:
+        """How many sessions in a row have failed to begin or to last."""
+        return self._failures
+
     def start(self) -> None:
         """Begin to connect."""
         self._thread.start()
