@@ -53,6 +53,13 @@ class Served:
         self.webhook = webhook
         self.url = url
         self.box = box
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was: a server is worth sharing, stopping one takes its time."""
+        self.box.bodies = []
+        self.box.room = 10**9
+        self._refused_before = self.webhook.refusals
 
     def post(self, body: bytes | Iterator[bytes] = BODY, **headers: str) -> requests.Response:
         """Post with the right token, unless ``Authorization`` is given."""
@@ -66,8 +73,13 @@ class Served:
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many posts were refused, without zeros."""
-        return {str(reason): n for reason, n in self.webhook.refusals.items() if n}
+        """How many posts were refused since the test began, without zeros."""
+        now, before = self.webhook.refusals, self._refused_before
+        return {
+            str(reason): now[reason] - before[reason]
+            for reason in now
+            if now[reason] != before[reason]
+        }
 
 
 @contextmanager
@@ -89,10 +101,16 @@ def serving(
         server.stop()
 
 
-@pytest.fixture
-def served() -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Served]:
     with serving() as running:
         yield running
+
+
+@pytest.fixture
+def served(shared: Served) -> Served:
+    shared.begin()
+    return shared
 
 
 def read_status(connection: socket.socket) -> int:
@@ -123,7 +141,12 @@ def test_a_post_is_taken_and_answered_with_nothing(served: Served) -> None:
     answer = served.post()
     assert (answer.status_code, answer.content) == (204, b"")
     assert served.box.bodies == [BODY]
-    assert served.webhook.refusals == dict.fromkeys(Refusal, 0)
+    assert served.refused == {}
+
+
+def test_every_reason_for_a_refusal_counts_from_zero_on() -> None:
+    webhook = Webhook(WebhookSettings(TOKEN), Box())
+    assert webhook.refusals == dict.fromkeys(Refusal, 0)
 
 
 def test_the_recorded_headers_of_emqx_are_taken() -> None:
