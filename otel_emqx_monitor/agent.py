@@ -11,6 +11,7 @@ from otel_emqx_monitor.emqx.client import EmqxClient
 from otel_emqx_monitor.instruments import PUSH, fields_for
 from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
+from otel_emqx_monitor.selection import selection_of
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.signals import stop_signal
 from otel_emqx_monitor.snapshot import Source, Watched
@@ -38,9 +39,8 @@ def open_source(config_path: str | Path | None = None) -> Source:
 
 
 def watched(config: Config) -> list[Watched]:
-    """Return the clients that ``config`` names, in its order."""
-    broker = config.emqx.alias
-    return [Watched(one.alias, one.client_id, broker) for one in config.monitored_clients]
+    """Return the clients that ``config`` names by client id, in its order."""
+    return list(selection_of(config).named)
 
 
 class Agent:
@@ -117,7 +117,7 @@ def _make_client(config: Config) -> EmqxClient:
     return EmqxClient(
         config.emqx,
         fields_for(config.prometheus.flags),
-        [client.client_id for client in config.monitored_clients],
+        [target.client_id for target in watched(config)],
         deadline_seconds=config.polling.deadline_seconds,
     )
 

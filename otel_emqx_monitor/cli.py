@@ -14,6 +14,7 @@ from otel_emqx_monitor.version import __version__
 
 if TYPE_CHECKING:
     from otel_emqx_monitor.config import Config
+    from otel_emqx_monitor.emqx.broker import Broker
     from otel_emqx_monitor.snapshot import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -206,7 +207,7 @@ def validate(connect: bool, show: bool) -> None:
 
 
 def _probe(config: "Config") -> str:
-    """Ask EMQX who it is and whether it shows its clients; one line for people."""
+    """Ask EMQX who it is, whether it shows its clients, and how often; two lines for people."""
     from otel_emqx_monitor.emqx.client import EmqxClient
     from otel_emqx_monitor.text import printable
 
@@ -215,16 +216,40 @@ def _probe(config: "Config") -> str:
     )
     broker = client.probe()
     versions = ", ".join(sorted({printable(version, 40) for version in broker.versions}))
-    nodes = f"{len(broker.nodes)} running nodes" if len(broker.nodes) > 1 else "1 running node"
     return (
         f"EMQX {versions or 'of unknown version'} at {config.emqx.api_url} accepts the API key and"
-        f" shows its clients ({nodes if broker.nodes else 'nodes not readable with this key'})."
+        f" shows its clients ({_nodes(broker)}).\n{_refresh(broker.refresh_seconds)}"
     )
 
 
+def _nodes(broker: "Broker") -> str:
+    """How the cluster is, as in ``2 running nodes, not running: emqx3@host``."""
+    from otel_emqx_monitor.text import printable
+
+    if not broker.nodes:
+        return "nodes not readable with this key"
+    running = len(broker.running)
+    text = f"{running} running node{'' if running == 1 else 's'}"
+    others = sorted(printable(node.node, 200) for node in broker.nodes if not node.runs)
+    return f"{text}, not running: {', '.join(others)}" if others else text
+
+
+def _refresh(seconds: float | None) -> str:
+    if seconds is None:
+        return "This key cannot read mqtt.idle_timeout; counters are taken to move every 15 s."
+    if seconds == float("inf"):
+        return "Its counters move only when a client connects: mqtt.idle_timeout is infinity."
+    return f"Its counters move every {seconds:g} s (mqtt.idle_timeout)."
+
+
 def _count(config: "Config") -> str:
-    count = len(config.monitored_clients)
-    return f"{count} monitored client{'' if count == 1 else 's'}"
+    entries = config.monitored_clients
+    patterns = sum(entry.client_id is None for entry in entries)
+    count = len(entries) - patterns
+    text = f"{count} monitored client{'' if count == 1 else 's'}"
+    if patterns:
+        text += f" and {patterns} pattern{'' if patterns == 1 else 's'} of clients"
+    return text
 
 
 @main.command()
@@ -243,8 +268,15 @@ def demo(clients: int, port: int) -> None:
 @click.option("--clients", type=click.IntRange(0, 1_000_000), default=1_000, show_default=True)
 @click.option("--port", type=click.IntRange(0, 65_535), default=18083, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other clients.")
-def simulate(clients: int, port: int, seed: int) -> None:
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="A cluster of so many nodes that can freeze, die, split and heal.",
+)
+def simulate(clients: int, port: int, seed: int, nodes: int) -> None:
     """Run a simulated broker alone: EMQX's REST API with made-up clients."""
     from otel_emqx_monitor.simulator.command import run_simulator
 
-    run_simulator(clients, port, seed)
+    run_simulator(clients, port, seed, nodes=nodes)

@@ -28,12 +28,15 @@ _LABEL_NAMES = ("alias", "broker", "client_id")
 class Watched:
     """A client to watch: the alias people gave it, its MQTT client id, the alias of its broker.
 
-    It lives as long as the client is watched, and with it ``labels``, those of all its series.
+    ``expected_every`` is how often it is expected to be seen, in seconds; ``None`` when nobody
+    said. It lives as long as the client is watched, and with it ``labels``, those of all its
+    series.
     """
 
     alias: str
     client_id: str
     broker: str = ""
+    expected_every: float | None = None
     labels: Labels = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

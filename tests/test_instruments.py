@@ -32,7 +32,7 @@ def names(flags: frozenset[str]) -> list[str]:
     return [metric.exposition_name for metric in enabled(flags)]
 
 
-CLIENT_METRICS_BY_FLAG = {
+CLIENT_METRICS_BY_FLAG: dict[str, list[str]] = {
     "enable_subscription_count": ["subscriptions"],
     "enable_inflight_metrics": ["inflights"],
     "enable_dates": ["created_at", "connected_at"],
@@ -42,6 +42,12 @@ CLIENT_METRICS_BY_FLAG = {
     "enable_reason_split": ["messages_dropped_by_reason"],
     "enable_bytes_metrics": ["bytes"],
     "enable_packet_metrics": ["packets"],
+    # Keys of the configuration whose metrics are still to come.
+    "enable_last_seen": [],
+    "enable_connection_counters": [],
+    "enable_queue_metrics": [],
+    "enable_keepalive": [],
+    "enable_client_info": [],
 }
 
 

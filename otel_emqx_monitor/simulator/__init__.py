@@ -1,7 +1,19 @@
-"""A stand-in for EMQX: a real HTTP server that answers as the REST API of a live broker does."""
+"""A stand-in for EMQX: a real HTTP server that answers as the REST API of a live broker does.
+
+::
+
+    devices.py, lives.py   a device, and what EMQX's table says of it at any moment
+    fleet.py               the clients that each node holds: made up, or a test's own rows
+    cluster.py             the nodes, what befalls them, who reaches whom
+    query.py, routes.py    what a request asks for
+    broker.py, answers.py  what the API of one node answers
+    control.py             the endpoint that freezes, kills, splits and heals
+    server.py, command.py  the socket, and ``otel-emqx-monitor simulate``
+"""
 
 from otel_emqx_monitor.simulator.answers import Answer
 from otel_emqx_monitor.simulator.broker import DEFAULT_KEY, DEFAULT_SECRET, Broker
+from otel_emqx_monitor.simulator.cluster import Cluster
 from otel_emqx_monitor.simulator.fleet import ClientSource, ProceduralFleet, StaticFleet
 from otel_emqx_monitor.simulator.server import Simulator
 
@@ -11,6 +23,7 @@ __all__ = [
     "Answer",
     "Broker",
     "ClientSource",
+    "Cluster",
     "ProceduralFleet",
     "Simulator",
     "StaticFleet",

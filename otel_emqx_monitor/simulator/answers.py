@@ -33,6 +33,11 @@ def problem(status: int, code: str, message: str) -> Answer:
     return Answer(status, (_JSON,), msgspec.json.encode({"code": code, "message": message}))
 
 
+def node_down(node: str, reason: str) -> Answer:
+    """Return status 500 for a node that cannot be asked, both given as Erlang prints them."""
+    return problem(500, "NODE_DOWN", f"bad rpc call {node}, Reason {reason}")
+
+
 def unauthorized(code: str, message: str) -> Answer:
     """Return status 401 with the challenge that goes with it."""
     challenge = ("WWW-Authenticate", 'Basic Realm="emqx-dashboard"')
@@ -58,6 +63,12 @@ def not_found(accept: str) -> Answer:
 
 
 CLIENT_NOT_FOUND = problem(404, "CLIENTID_NOT_FOUND", "Client ID not found")
+#: What a key gets whose role or scopes do not allow the request.
+FORBIDDEN = problem(
+    403,
+    "UNAUTHORIZED_ROLE",
+    "This API Key don't have permission to access this resource",
+)
 METHOD_NOT_ALLOWED = Answer(405, (("allow", "GET"),))
 
 #: What cowboy, the server under EMQX, answers by itself: no body, and no code.

@@ -1,14 +1,21 @@
-"""What EMQX's REST API says: the answers to requests, without the sockets that carry them."""
+"""What EMQX's REST API says: the answers to requests, without the sockets that carry them.
+
+A ``Broker`` is the API of one node. Most tests want no other node; where there are several, all
+that this node can know of them comes from the ``Cluster``.
+"""
 
 import time
 from base64 import b64decode
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from hmac import compare_digest
 from typing import NamedTuple
 
 from otel_emqx_monitor.simulator import answers
 from otel_emqx_monitor.simulator.answers import Answer, Refused
+from otel_emqx_monitor.simulator.cluster import Cluster, NodeDown, node_names
 from otel_emqx_monitor.simulator.fleet import ClientSource, Row, Table
 from otel_emqx_monitor.simulator.query import (
     Params,
@@ -26,25 +33,38 @@ DEFAULT_SECRET = "simulated-secret"  # noqa: S105 - printed for everyone to use
 
 
 class Request(NamedTuple):
-    """What of an HTTP request matters here: the target as it was sent, and two headers."""
+    """What of an HTTP request matters here: the target as it was sent, and two headers.
+
+    ``waited`` is for how many seconds it has been under way, when it is asked again after
+    ``Hanging``.
+    """
 
     method: str
     path: bytes
     query: bytes = b""
     authorization: str | None = None
     accept: str = "*/*"
+    waited: float = 0.0
+
+
+#: What matches on one node: its name, its table, and the keys of the rows, in the order of answers.
+_Found = tuple[str, Table, Sequence[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """A simulated broker of one node.
+    """The API of one simulated node.
 
-    ``version`` decides what the API understands, as it does in that EMQX; ``ValueError`` when it is
-    none. ``clock`` and ``started_at`` are seconds since the epoch.
+    ``source`` is the clients of a broker that has no other node, or the ``Cluster`` that ``node``
+    is one of; without ``node`` the cluster's first answers. ``version`` decides what the API
+    understands, as it does in that EMQX. ``clock`` and ``started_at`` are seconds since the epoch,
+    for a broker of one node: a cluster has its own.
+
+    Raises ``ValueError`` when ``version`` is none, ``UnknownNode`` when ``node`` is not there.
     """
 
-    source: ClientSource
-    node: str = "emqx@127.0.0.1"
+    source: ClientSource | Cluster
+    node: str | None = None
     version: str = "5.8.9"
     key: str = DEFAULT_KEY
     secret: str = field(default=DEFAULT_SECRET, repr=False)
@@ -53,16 +73,36 @@ class Broker:
 
     def __post_init__(self) -> None:
         parse_version(self.version)
+        self.cluster.state(self.name)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster that this node is one of; one of its own if it was given none."""
+        if isinstance(self.source, Cluster):
+            return self.source
+        [default] = node_names(1)
+        nodes = {self.node or default: self.source}
+        return Cluster(nodes, clock=self.clock, started_at=self.started_at)
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the node that answers."""
+        return self.node or self.cluster.names[0]
 
     @property
     def _numbers(self) -> Version:
         return parse_version(self.version)
 
     def answer(self, request: Request) -> Answer:
-        """Return EMQX's answer to ``request``; there is one to everything.
+        """Return EMQX's answer to ``request``; there is one to everything, if the node runs.
 
         Checks come in EMQX's order: path, method, key and secret, and only then the parameters.
+
+        Raises:
+            Hanging: this node is frozen, or another one that the answer needs; ask again later.
+            NodeDead: this node does not run.
         """
+        self.cluster.check_answering(self.name)
         where, client_id = route(request.path)
         if where is Route.MALFORMED:
             return answers.MALFORMED
@@ -73,9 +113,11 @@ class Broker:
         try:
             if where is not Route.STATUS:
                 self._authorize(request.authorization)
-            return self._reply(where, client_id, _params(request.query))
+            return self._reply(where, client_id, _params(request.query), request.waited)
         except Refused as refused:
             return refused.answer
+        except NodeDown as down:
+            return answers.node_down(f"'{down.node}'", down.reason)
 
     def _authorize(self, header: str | None) -> None:
         scheme, _, credentials = (header or "").partition(" ")
@@ -94,31 +136,38 @@ class Broker:
             message = "Check api_key/api_secret"
             raise Refused(answers.unauthorized("BAD_API_KEY_OR_SECRET", message))
 
-    def _reply(self, where: Route, client_id: str, params: Params) -> Answer:
+    def _reply(self, where: Route, client_id: str, params: Params, waited: float) -> Answer:
         match where:
             case Route.LIST:
-                return self._clients(understand(params, self._numbers))
+                return self._clients(understand(params, self._numbers), waited)
             case Route.LOOKUP:
-                return self._client(client_id)
+                return self._client(client_id, waited)
             case Route.NODES:
-                return self._nodes()
+                return self._nodes(waited)
             case Route.CONFIG:
                 return self._global_zone()
         return self._status(as_json=params.get("format") == ["json"])
 
-    def _clients(self, query: Query) -> Answer:
-        if query.node not in (None, self.node):
-            message = f'bad rpc call <<"{query.node}">>, Reason <<"invalid node">>'
-            return answers.problem(500, "NODE_DOWN", message)
-        table = self._table()
-        keys = self._matching(table, query)
+    def _call(self, node: str, waited: float) -> Table:
+        return self.cluster.call(self.name, node, waited, self.cluster.rpc_timeout)
+
+    def _clients(self, query: Query, waited: float) -> Answer:
+        if query.node is None:
+            asked = self.cluster.running(self.name, waited)
+        elif query.node in self.cluster.names:
+            asked = [query.node]
+        else:
+            return answers.node_down(f'<<"{query.node}">>', '<<"invalid node">>')
+        tables = [(node, self._call(node, waited)) for node in asked]
+        found = [(node, table, self._matching(table, query)) for node, table in tables]
+        count = sum(len(keys) for _, _, keys in found)
         before, end = (query.page - 1) * query.limit, query.page * query.limit
-        meta: dict[str, object] = {"count": len(keys), "limit": query.limit, "page": query.page}
+        meta: dict[str, object] = {"count": count, "limit": query.limit, "page": query.page}
         # A page that the last rows fill exactly promises another one, which is empty then.
-        meta["hasnext"] = len(keys) >= end
+        meta["hasnext"] = count >= end
         if query.fuzzy:
             del meta["count"]
-        rows = [self._row(table, key, query.fields) for key in keys[before:end]]
+        rows = [_row(*place, query.fields) for place in _slice(found, before, end)]
         return answers.ok({"data": rows, "meta": meta})
 
     def _matching(self, table: Table, query: Query) -> Sequence[int]:
@@ -129,36 +178,45 @@ class Broker:
         ascending = self._numbers < (5, 4, 0)
         return keys[::-1] if ascending else keys
 
-    def _client(self, client_id: str) -> Answer:
-        table = self._table()
-        keys = table.find([client_id])
-        return answers.ok(self._row(table, keys[0], None)) if keys else answers.CLIENT_NOT_FOUND
+    def _client(self, client_id: str, waited: float) -> Answer:
+        # Every node has the registry that says where a client is, so only that node is asked.
+        for node in self.cluster.running(self.name, waited):
+            if self.cluster.source(node).table(self.cluster.clock()).find([client_id]):
+                table = self._call(node, waited)
+                if keys := table.find([client_id]):  # it may have left meanwhile
+                    return answers.ok(_row(node, table, keys[0], None))
+        return answers.CLIENT_NOT_FOUND
 
-    def _row(self, table: Table, key: int, fields: Collection[str] | None) -> Row:
-        row = {"node": self.node, **table.row(key, fields)}
-        if fields is None:
-            return row
-        return {name: row[name] for name in fields if name in row}
+    def _nodes(self, waited: float) -> Answer:
+        tables = {}
+        for node in self.cluster.running(self.name, waited):
+            with suppress(NodeDown):  # EMQX leaves out who does not answer
+                timeout = self.cluster.nodes_timeout
+                tables[node] = self.cluster.call(self.name, node, waited, timeout)
+        sessions = sum(len(table.keys()) for table in tables.values())
+        running = [self._running(node, table, sessions) for node, table in tables.items()]
+        stopped = [
+            {"node": node, "role": "core", "node_status": "stopped"}
+            for node in self.cluster.stopped(self.name, waited)
+        ]
+        return answers.ok(running + stopped)
 
-    def _table(self) -> Table:
-        return self.source.table(self.clock())
-
-    def _nodes(self) -> Answer:
-        table = self._table()
+    def _running(self, node: str, table: Table, cluster_sessions: int) -> dict[str, object]:
         sessions = len(table.keys())
-        node = {
-            "node": self.node,
+        age = self.cluster.clock() - self.cluster.started_at(node)
+        return {
+            "node": node,
             "version": self.version,
             "otp_release": "27.3.4.1/15.2.7",
             "load1": 0.16,
             "load5": 0.26,
             "load15": 0.39,
-            "uptime": max(0, int((self.clock() - self.started_at) * 1000)),
+            "uptime": max(0, int(age * 1000)),
             "role": "core",
             "edition": "Opensource" if self._numbers < (5, 9, 0) else "Enterprise",
             "node_status": "running",
             "connections": sessions,
-            "cluster_sessions": sessions,
+            "cluster_sessions": cluster_sessions,
             "live_connections": table.connected(),
             "log_path": "/var/log/emqx",
             "max_fds": 1048576,
@@ -168,10 +226,9 @@ class Broker:
             "process_used": 399 + 2 * sessions,
             "sys_path": "/usr/lib/erlang",
         }
-        return answers.ok([node])
 
     def _global_zone(self) -> Answer:
-        refresh_ms = round(self.source.refresh_seconds * 1000)
+        refresh_ms = round(self.cluster.source(self.name).refresh_seconds * 1000)
         whole = refresh_ms % 1000 == 0
         mqtt = {
             "idle_timeout": f"{refresh_ms // 1000}s" if whole else f"{refresh_ms}ms",
@@ -192,11 +249,11 @@ class Broker:
                     "broker_status": "started",
                     "app_status": "running",
                     "rel_vsn": f"v{self.version}",
-                    "node_name": self.node,
+                    "node_name": self.name,
                 }
             )
             return answer._replace(headers=(*answer.headers, retry_after))
-        text = f"Node {self.node} is started\nemqx is running"
+        text = f"Node {self.name} is started\nemqx is running"
         return Answer(200, (("content-type", "text/plain"), retry_after), text.encode())
 
 
@@ -205,6 +262,22 @@ def _params(query: bytes) -> Params:
         return parse_params(query)
     except ValueError:
         raise Refused(answers.MALFORMED) from None
+
+
+def _slice(found: Iterable[_Found], start: int, end: int) -> Iterator[tuple[str, Table, int]]:
+    """Yield the places of the rows from ``start`` to ``end``, counted over all nodes."""
+    for node, table, keys in found:
+        for key in keys[max(0, start) : max(0, end)]:
+            yield node, table, key
+        start -= len(keys)
+        end -= len(keys)
+
+
+def _row(node: str, table: Table, key: int, fields: Collection[str] | None) -> Row:
+    row = {"node": node, **table.row(key, fields)}
+    if fields is None:
+        return row
+    return {name: row[name] for name in fields if name in row}
 
 
 def _meets(row: Row, query: Query) -> bool:

@@ -1,4 +1,7 @@
-"""The simulated broker alone, in the foreground: what ``otel-emqx-monitor simulate`` runs."""
+"""The simulated broker alone, in the foreground: what ``otel-emqx-monitor simulate`` runs.
+
+With several nodes it is the API of the first one; the others are reached through it.
+"""
 
 import json
 import shlex
@@ -9,6 +12,7 @@ import click
 
 from otel_emqx_monitor.signals import stop_signal
 from otel_emqx_monitor.simulator.broker import DEFAULT_KEY, DEFAULT_SECRET, Broker
+from otel_emqx_monitor.simulator.cluster import Cluster, node_names
 from otel_emqx_monitor.simulator.fleet import REFRESH_SECONDS, ProceduralFleet
 from otel_emqx_monitor.simulator.server import Simulator
 
@@ -20,6 +24,7 @@ def run_simulator(  # noqa: PLR0913 - one for each option of the command
     port: int,
     seed: int,
     *,
+    nodes: int = 1,
     host: str = "127.0.0.1",
     key: str = DEFAULT_KEY,
     secret: str = DEFAULT_SECRET,
@@ -31,12 +36,14 @@ def run_simulator(  # noqa: PLR0913 - one for each option of the command
 
     ``port`` 0 takes any free port. What to do with the broker is said through ``echo``. Has to be
     called in the main thread, as signals are. Raises ``ListenError`` when the address is taken,
-    its text being one line for a person, and ``ValueError`` for an impossible number of clients,
-    refresh or version.
+    its text being one line for a person, and ``ValueError`` for an impossible number of clients or
+    nodes, refresh or version.
     """
     started_at = time.time()
     fleet = ProceduralFleet(clients, seed, started_at, refresh_seconds)
-    broker = Broker(source=fleet, version=version, key=key, secret=secret, started_at=started_at)
+    spread = dict(zip(node_names(nodes), fleet.on_nodes(nodes), strict=True))
+    cluster = Cluster(spread, started_at=started_at)
+    broker = Broker(source=cluster, version=version, key=key, secret=secret)
     with stop_signal() as wait_for_stop, Simulator(broker, host, port) as simulator:
         echo(introduction(simulator, fleet, seed))
         wait_for_stop()
@@ -76,6 +83,25 @@ def introduction(simulator: Simulator, fleet: ProceduralFleet, seed: int) -> str
             for client_id in fleet.client_ids[:_IN_THE_EXAMPLE]
         ),
         "",
+        *_control(simulator),
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)
+
+
+def _control(simulator: Simulator) -> list[str]:
+    first, *others = simulator.broker.cluster.names
+    if not others:
+        return []
+    control = simulator.url.removesuffix("api/") + "simulator"
+    return [
+        f"It has {1 + len(others)} nodes: {', '.join([first, *others])}; the first one answers.",
+        "Freeze one (or thaw, kill, start it); this needs no key:",
+        "",
+        f"  curl -X POST '{control}/nodes/{others[0]}/freeze'",
+        "",
+        "See the nodes and what else can be done:",
+        "",
+        f"  curl '{control}'",
+        "",
+    ]

@@ -107,13 +107,21 @@ _MIX = (
     *(SENSOR, PANEL, SENSOR, SENSOR, TRACKER),
 )
 
+#: For each place in the mix: where the first of its kind is dealt to, counted on by one for each of
+#: the kind before it, and how many of the kind there are.
+_DEALT = tuple(
+    (_MIX.index(kind) + _MIX[:place].count(kind), _MIX.count(kind))
+    for place, kind in enumerate(_MIX)
+)
+
 
 class Device(msgspec.Struct, frozen=True, gc=False):
     """One device: all that its life follows from.
 
     ``first_ms`` (milliseconds since the epoch) is when connection number 0 begins; connections
     begin every ``period_ms`` from there, before and after, and last ``up_ms``. A kept session
-    began ``older`` connections before number 0. Rates are messages in a second.
+    began ``older`` connections before number 0, and moves on to another node of a cluster every
+    ``stays`` connections. Rates are messages in a second.
     """
 
     index: int
@@ -127,6 +135,7 @@ class Device(msgspec.Struct, frozen=True, gc=False):
     period_ms: int
     up_ms: int
     older: int
+    stays: int
     publish_rate: float
     receive_rate: float
     queue_rate: float
@@ -143,6 +152,16 @@ def client_id(index: int) -> str:
 def kind_of(index: int) -> Kind:
     """Return what kind device ``index`` is of."""
     return _MIX[index % len(_MIX)]
+
+
+def home_of(seed: int, index: int, nodes: int) -> int:
+    """Return the number of the node, of ``nodes``, that device ``index`` belongs to.
+
+    Each kind is dealt out by itself, so that no node gets more of one than another does.
+    """
+    rounds, place = divmod(index, len(_MIX))
+    dealt, in_each_round = _DEALT[place]
+    return (seed + dealt + rounds * in_each_round) % nodes
 
 
 def draw_device(seed: int, index: int, started_ms: int) -> Device:
@@ -169,6 +188,7 @@ def draw_device(seed: int, index: int, started_ms: int) -> Device:
         received_bytes=int(_between(kind.payload_bytes, next(draws))) + 30,
         sent_bytes=int(_between(kind.payload_bytes, next(draws))) + 30,
         port=int(next(draws) * 28000),
+        stays=1 + int(next(draws) * 4),
     )
 
 

@@ -6,7 +6,7 @@ moment; rows are named by keys, whose order is EMQX's own: descending by the byt
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, compress
+from itertools import compress
 from typing import Protocol
 
 from otel_emqx_monitor.simulator.devices import (
@@ -15,9 +15,10 @@ from otel_emqx_monitor.simulator.devices import (
     Kind,
     client_id,
     draw_device,
+    home_of,
     kind_of,
 )
-from otel_emqx_monitor.simulator.lives import TRAFFIC_FIELDS, identity, moment, traffic
+from otel_emqx_monitor.simulator.lives import TRAFFIC_FIELDS, identity, moment, node_of, traffic
 
 #: EMQX's default of ``mqtt.idle_timeout``, which is how often counters become visible.
 REFRESH_SECONDS = 15.0
@@ -116,6 +117,7 @@ class ProceduralFleet:
             raise ValueError(f"counters cannot be refreshed every {refresh_seconds} seconds")
         self.refresh_seconds = refresh_seconds
         self._roster = _Roster(clients, seed, int(started_at * 1000))
+        [self._all] = self.on_nodes(1)
 
     @property
     def client_ids(self) -> Sequence[str]:
@@ -124,7 +126,42 @@ class ProceduralFleet:
 
     def table(self, now: float) -> Table:
         """Return the table as it is at ``now``, seconds since the epoch."""
-        return _LivesTable(self._roster, int(now * 1000), int(self.refresh_seconds * 1000))
+        return self._all.table(now)
+
+    def on_nodes(self, nodes: int) -> Sequence[ClientSource]:
+        """Spread the devices over ``nodes`` nodes of a cluster; return what each of them holds.
+
+        At every moment each client is on one node at most. Most stay where they are; those that
+        keep their session move on to another node now and then. See ``lives.node_of``.
+        """
+        return [
+            _NodeShare(self._roster, number, nodes, self.refresh_seconds) for number in range(nodes)
+        ]
+
+
+class _NodeShare:
+    """The devices that are on node ``number`` of ``nodes``."""
+
+    def __init__(self, roster: "_Roster", number: int, nodes: int, refresh_seconds: float) -> None:
+        self.refresh_seconds = refresh_seconds
+        self.roster = roster
+        self.number = number
+        self.nodes = nodes
+
+    def table(self, now: float) -> Table:
+        """Return the table as it is at ``now``, seconds since the epoch."""
+        return _LivesTable(self, int(now * 1000), int(self.refresh_seconds * 1000))
+
+    @cached_property
+    def at_home(self) -> bytes:
+        """Whether the device of each key belongs here, wherever it is now: 1 or 0."""
+        roster, nodes = self.roster, self.nodes
+        return bytes(roster.home(key, nodes) == self.number for key in range(len(roster)))
+
+    @cached_property
+    def passing(self) -> Sequence[int]:
+        """The keys of this node's devices that have no row while they are away."""
+        return [key for key in self.roster.passing if self.at_home[key]]
 
 
 class _Roster:
@@ -152,6 +189,9 @@ class _Roster:
             self._drawn[key] = device
         return device
 
+    def home(self, key: int, nodes: int) -> int:
+        return home_of(self._seed, self._indexes[key], nodes)
+
     @cached_property
     def key_of(self) -> Mapping[str, int]:
         return {self.client_ids[index]: key for key, index in enumerate(self._indexes)}
@@ -170,21 +210,27 @@ class _Roster:
 
 
 class _LivesTable:
-    def __init__(self, roster: _Roster, now_ms: int, refresh_ms: int) -> None:
-        self._roster = roster
+    def __init__(self, share: _NodeShare, now_ms: int, refresh_ms: int) -> None:
+        self._share = share
+        self._roster = share.roster
         self._now_ms = now_ms
         self._refresh_ms = refresh_ms
 
     def keys(self) -> Sequence[int]:
-        present = bytearray(b"\1") * len(self._roster)
-        for key in self._away(self._roster.passing):
+        present = bytearray(self._share.at_home)
+        for key in self._away(self._share.passing):
             present[key] = 0
+        if self._share.nodes > 1:
+            for key in self._roster.returning:
+                present[key] = self._is_here(key)
         return list(compress(range(len(present)), present))
 
     def find(self, client_ids: Collection[str]) -> Sequence[int]:
         known = self._roster.key_of
         keys = sorted({known[id_] for id_ in client_ids if id_ in known})
-        return [key for key in keys if self._is_present(self._roster.device(key))]
+        return [
+            key for key in keys if self._is_present(self._roster.device(key)) and self._is_here(key)
+        ]
 
     def row(self, key: int, wanted: Collection[str] | None) -> Row:
         device = self._roster.device(key)
@@ -195,8 +241,17 @@ class _LivesTable:
         return row
 
     def connected(self) -> int:
-        away = chain(self._away(self._roster.passing), self._away(self._roster.returning))
-        return len(self._roster) - sum(1 for _ in away)
+        kept = filter(self._is_here, self._away(self._roster.returning))
+        return len(self.keys()) - sum(1 for _ in kept)
+
+    def _is_here(self, key: int) -> bool:
+        share = self._share
+        if share.nodes == 1:
+            return True
+        device = self._roster.device(key)
+        connection = (self._now_ms - device.first_ms) // device.period_ms
+        home = self._roster.home(key, share.nodes)
+        return node_of(device, connection, home, share.nodes) == share.number
 
     def _is_present(self, device: Device) -> bool:
         return device.kind.keeps_session or not self._is_away(device)

@@ -57,6 +57,17 @@ def moment(device: Device, now_ms: int, refresh_ms: int) -> Moment:
     return Moment(connection, False, device.up_ms, away_ms, closed=True)
 
 
+def node_of(device: Device, connection: int, home: int, nodes: int) -> int:
+    """Return the number of the node, of ``nodes``, that has a device's row since a connection.
+
+    A device that keeps its session takes it along from ``home`` through the cluster, as behind a
+    load balancer; while it is away the session waits where it was last. All others stay at home.
+    """
+    if not device.kind.keeps_session:
+        return home
+    return (home + connection // device.stays) % nodes
+
+
 def identity(device: Device, at: Moment) -> dict[str, object]:
     """Return the fields of a row that say who the client is and how it is connected."""
     kind = device.kind

@@ -2,7 +2,8 @@
 
 It behaves as cowboy does under EMQX where a client can notice: the header ``Server``, connections
 kept for 5 s without a request, 414 and a closed connection for a request line over 8,000 bytes.
-Where cowboy is lax (some longer lines pass by luck) it is strict.
+Where cowboy is lax (some longer lines pass by luck) it is strict. Beside EMQX's API it answers the
+control endpoint, see ``control``.
 """
 
 import asyncio
@@ -10,19 +11,23 @@ import socket
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from otel_emqx_monitor.listening import listen
 from otel_emqx_monitor.simulator.answers import REQUEST_LINE_TOO_LONG, Answer
 from otel_emqx_monitor.simulator.broker import Broker, Request
+from otel_emqx_monitor.simulator.cluster import Hanging, NodeDead
+from otel_emqx_monitor.simulator.control import control, is_control
 from otel_emqx_monitor.simulator.routes import route
 
 _REQUEST_LINE_BYTES = 8000
@@ -38,6 +43,10 @@ BeforeAnswer = Callable[[str], Answer | None]
 
 class Simulator:
     """A broker that listens on ``host`` and ``port``; port 0 takes any free one and keeps it.
+
+    Several of them, each with the ``Broker`` of another node, make the APIs of a whole cluster.
+    While the broker's node is frozen nothing is answered, and while it is killed every connection
+    is cut; the control endpoint goes on.
 
     With ``tls``, the paths of the PEM files of a certificate and its key, it speaks HTTPS.
     ``requests`` counts what was asked, by ``Route``; ``request_lines`` holds the latest raw request
@@ -101,8 +110,8 @@ class Simulator:
         self._port = listener.getsockname()[1]
         server = _Server(config, workers)
         thread = Thread(target=server.run, args=([listener],), name="simulated-broker", daemon=True)
-        thread.start()
         self._running = server, thread
+        thread.start()
 
     def stop(self) -> None:
         """Stop listening and cut every connection at once, answered or not; may be repeated."""
@@ -126,18 +135,63 @@ class Simulator:
 
     async def _app(self, workers: "_Workers", scope: Scope, receive: Receive, send: Send) -> None:
         request, target = _read(scope)
+        if is_control(request.path):
+            done = control(self.broker.cluster, request.method, request.path, request.query)
+            await Response(done.body, done.status, dict(done.headers))(scope, receive, send)
+            return
         line = f"{request.method} {target} HTTP/{scope['http_version']}"
         self.request_lines.append(line)
         answer: Answer | None = REQUEST_LINE_TOO_LONG
+        gone = asyncio.ensure_future(_disconnect(receive))
         if len(line) <= _REQUEST_LINE_BYTES:
             self.requests[route(request.path)[0]] += 1
-            answer = await workers.run(lambda: self._answer(request, target))
+            try:
+                answer = await self._patiently(workers, request, target, gone)
+            except NodeDead:
+                self._cut(scope["client"])
+                answer = None
         if answer is None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await gone
             return
+        gone.cancel()
         headers = {"server": "Cowboy", **dict(answer.headers)}
         await Response(answer.body, answer.status, headers)(scope, receive, send)
+
+    async def _patiently(
+        self, workers: "_Workers", request: Request, target: str, gone: asyncio.Future[None]
+    ) -> Answer | None:
+        """Return the answer, which a hanging node can keep back; ``None`` when there will be none.
+
+        What hangs keeps no thread busy. It ends when something befalls a node, when the time is
+        over, or when the connection is ``gone``. Raises ``NodeDead``.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        changed = asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(changed.set)
+
+        work = partial(self._answer, request, target)
+        with self.broker.cluster.watch(tell):
+            while not gone.done():
+                changed.clear()
+                try:
+                    return await workers.run(work)
+                except Hanging as hanging:
+                    await _first(gone, changed, hanging.seconds)
+                waited = loop.time() - began
+                work = partial(self.broker.answer, request._replace(waited=waited))
+        return None
+
+    def _cut(self, client: tuple[str, int]) -> None:
+        """Cut the connection from ``client``, as the kernel does when a process dies."""
+        if self._running is not None:
+            server, _ = self._running
+            for connection in list(server.server_state.connections):
+                if isinstance(connection, H11Protocol) and connection.client == client:
+                    connection.transport.abort()
 
     def _answer(self, request: Request, target: str) -> Answer:
         hook = self.before_answer
@@ -151,9 +205,12 @@ class _Workers:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="simulated-broker-worker")
         self._under_way: set[asyncio.Future[Answer]] = set()
+        self._abandoned = False
 
     async def run(self, work: Callable[[], Answer]) -> Answer | None:
-        """Return what ``work`` returns, or ``None`` when ``abandon`` comes first."""
+        """Return what ``work`` returns, or ``None`` when ``abandon`` comes first or came before."""
+        if self._abandoned:
+            return None
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         self._under_way.add(future)
         try:
@@ -165,6 +222,7 @@ class _Workers:
 
     def abandon(self) -> None:
         """Forget all work that is under way; a thread that blocks is left to itself."""
+        self._abandoned = True
         for future in list(self._under_way):
             future.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -182,6 +240,20 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
         self._workers.abandon()
         await super().shutdown(sockets)
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Return when the client has gone, or its connection has been cut."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _first(gone: asyncio.Future[None], changed: asyncio.Event, seconds: float | None) -> None:
+    """Return when one of the two has happened, or after ``seconds``."""
+    change = asyncio.ensure_future(changed.wait())
+    either: list[asyncio.Future[Any]] = [gone, change]
+    await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    change.cancel()
 
 
 def _read(scope: Scope) -> tuple[Request, str]:

@@ -7,12 +7,13 @@ import requests
 import yaml
 
 from otel_emqx_monitor.listening import ListenError
-from otel_emqx_monitor.simulator import Broker, ProceduralFleet, Simulator
+from otel_emqx_monitor.simulator import Broker, Cluster, ProceduralFleet, Simulator
+from otel_emqx_monitor.simulator.cluster import node_names
 from otel_emqx_monitor.simulator.command import introduction, run_simulator
 
 PROGRAM = """
 from otel_emqx_monitor.simulator.command import run_simulator
-run_simulator(clients=50, port=0, seed=1)
+run_simulator(clients=50, port=0, seed=1, nodes=3)
 """
 
 
@@ -29,10 +30,13 @@ def test_runs_until_a_signal_and_exits_with_0(stop: signal.Signals) -> None:
         said = list(iter(process.stdout.readline, "Ctrl-C stops it.\n"))
         [url] = [line.split()[1] for line in said if line.startswith("  URL ")]
         with requests.Session() as session:  # its connection stays open while the broker stops
-            answer = session.get(url + "v5/clients", auth=("simulated-key", "simulated-secret"))
+            session.auth = ("simulated-key", "simulated-secret")
+            answer = session.get(url + "v5/clients")
+            nodes = session.get(url + "v5/nodes")
             process.send_signal(stop)
             rest, errors = process.communicate(timeout=10)
     assert answer.json()["meta"]["count"] > 40
+    assert len({row["node"] for row in answer.json()["data"]}) == len(nodes.json()) == 3
     assert rest == "The simulated broker has stopped.\n"
     assert errors == ""
     assert process.returncode == 0
@@ -73,6 +77,24 @@ def test_introduction_says_what_it_is_and_how_to_use_it() -> None:
         "    - {alias: sensor-000000, client_id: sensor-000000}",
         "    - {alias: tracker-000001, client_id: tracker-000001}",
         "    - {alias: panel-000002, client_id: panel-000002}",
+        "",
+        "Ctrl-C stops it.",
+    ]
+
+
+def test_introduction_to_a_cluster_says_how_to_freeze_a_node() -> None:
+    fleet = ProceduralFleet(10, 7, 0)
+    cluster = Cluster(dict(zip(node_names(2), fleet.on_nodes(2), strict=True)))
+    text = introduction(Simulator(Broker(source=cluster), port=18083), fleet, 7)
+    assert text.splitlines()[-10:] == [
+        "It has 2 nodes: emqx@127.0.0.1, emqx2@127.0.0.1; the first one answers.",
+        "Freeze one (or thaw, kill, start it); this needs no key:",
+        "",
+        "  curl -X POST 'http://127.0.0.1:18083/simulator/nodes/emqx2@127.0.0.1/freeze'",
+        "",
+        "See the nodes and what else can be done:",
+        "",
+        "  curl 'http://127.0.0.1:18083/simulator'",
         "",
         "Ctrl-C stops it.",
     ]

@@ -1,3 +1,4 @@
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_emqx_monitor.simulator import ProceduralFleet, StaticFleet
-from otel_emqx_monitor.simulator.devices import Device, draw_device
+from otel_emqx_monitor.simulator.devices import Device, draw_device, home_of, kind_of
 from otel_emqx_monitor.simulator.fleet import Table
 
 START = 1_790_000_000.0
@@ -134,3 +135,56 @@ def test_static_rows_can_be_replaced_while_a_table_is_being_read() -> None:
     assert before.connected() == 1
     assert ids(fleet.table(0)) == ["c", "b"]
     assert fleet.table(0).connected() == 0
+
+
+def test_nodes_share_the_fleet_evenly_and_hold_each_client_once() -> None:
+    fleet = ProceduralFleet(600, 1, START)
+    shares = fleet.on_nodes(3)
+    for now in (START, START + 1234, START + 50_000):
+        tables = [share.table(now) for share in shares]
+        whole = fleet.table(now)
+        held = [set(table.keys()) for table in tables]
+        assert sorted(key for keys in held for key in keys) == list(whole.keys())
+        assert all(170 < len(keys) < 230 for keys in held)
+        assert sum(table.connected() for table in tables) == whole.connected()
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 4, 5, 7])
+def test_every_node_is_home_to_as_many_of_each_kind(nodes: int) -> None:
+    for kind in {kind_of(index) for index in range(20)}:
+        homes = Counter(home_of(1, index, nodes) for index in range(2000) if kind_of(index) is kind)
+        assert len(homes) == nodes
+        assert max(homes.values()) - min(homes.values()) <= 1
+
+
+def test_find_on_a_node_agrees_with_its_table() -> None:
+    fleet = ProceduralFleet(300, 1, START)
+    for share in fleet.on_nodes(2):
+        table = share.table(START + 700)
+        assert list(table.find(fleet.client_ids)) == list(table.keys())
+
+
+def test_tracker_takes_its_session_to_another_node_with_a_new_connection() -> None:
+    shares = ProceduralFleet(2, 1, START).on_nodes(2)
+    seen = []
+    for minute in range(600):
+        tables = [share.table(START + minute * 60) for share in shares]
+        [(number, row)] = [
+            (number, table.row(keys[0], None))
+            for number, table in enumerate(tables)
+            if (keys := table.find(["tracker-000001"]))
+        ]
+        seen.append((number, row["connected_at"], row["created_at"]))
+    places = {connected_at: number for number, connected_at, _ in seen}
+    assert len(set(seen)) == len(places)  # one node for each connection
+    assert set(places.values()) == {0, 1}
+    assert len({created_at for _, _, created_at in seen}) == 1
+
+
+def test_devices_that_keep_no_session_stay_on_their_node() -> None:
+    first, second = ProceduralFleet(400, 1, START).on_nodes(2)
+    of_first, of_second = (
+        {id_ for hour in range(12) for id_ in ids(share.table(START + hour * 3600))}
+        for share in (first, second)
+    )
+    assert {id_.partition("-")[0] for id_ in of_first & of_second} == {"tracker"}
