@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 import trustme
+from pydantic import SecretStr
 
+from otel_emqx_monitor.config import EventsConfig, MqttConfig, WebhookConfig
 from otel_emqx_monitor.events import mqtt_session
 from otel_emqx_monitor.events.event import Kind, Source
 from otel_emqx_monitor.events.inbox import Inbox
 from otel_emqx_monitor.events.mqtt import Subscriber
 from otel_emqx_monitor.events.mqtt_session import MqttSettings
+from otel_emqx_monitor.events.receivers import Receivers
 from tests.odd_ids import ODD_IDS
 from tests.processes import wait_until
 from tests.real.mosquitto import (
@@ -207,6 +210,27 @@ def test_a_subscription_that_the_acl_refuses_is_said_once_with_what_to_do(
         " (EMQX's default acl.conf allows $SYS/# to the user dashboard and from 127.0.0.1 only);"
         " trying again until it works"
     )
+
+
+def test_all_that_is_configured_runs_together(broker: Mosquitto) -> None:
+    seen: list[str] = []
+    config = EventsConfig(
+        webhook=WebhookConfig(token=SecretStr("x")),
+        mqtt=MqttConfig(host="127.0.0.1", port=broker.port, topic_prefix="sys"),
+    )
+    receivers = Receivers(config, lambda events: seen.extend(one.client_id for one in events))
+    assert [route.path for route in receivers.routes] == ["/events"]
+    assert receivers.view().subscribed is False
+    receivers.start()
+    wait_until(lambda: receivers.view().subscribed)
+    with publishing(broker) as publisher:
+        publisher.publish(TOPIC.format("a"), payload("a"))
+    wait_until(lambda: seen == ["a"])
+    receivers.stop(10)
+    view = receivers.view()
+    assert view.subscribed is False
+    assert view.inbox.counts[Source.MQTT, "connected"] == 1
+    assert set(view.inbox.last_delivery) == {Source.MQTT}
 
 
 def tls_options(folder: Path, authority: trustme.CA, host: str = "localhost") -> list[str]:
