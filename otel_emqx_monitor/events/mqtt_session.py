@@ -227,6 +227,8 @@ class Session:
         _properties: Properties | None,
     ) -> None:
         refusals = [code for code in codes if code.is_failure]
+        if not codes:
+            return  # no answer at all; a right one may still come
         if not refusals:
             self._subscribed = True
             self._on_subscribed()
