@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.config import Config, OtlpConfig, load
+from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.signals import stop_signal
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: With the two seconds of the HTTP server a shutdown stays within ten.
-_LAST_PUSH_SECONDS = 7.5
+#: How long the events that have come and the last push take at most; with the two seconds of the
+#: HTTP server a shutdown stays within ten.
+_STOP_SECONDS, _DRAIN_SECONDS = 7.5, 2.0
 
 
 def open_source(config_path: str | Path | None = None) -> Source:
@@ -54,15 +56,22 @@ class Agent:
         self._watch = Watch(config, push=push)
         self._watching = f"{config.whom} of {config.emqx.alias}"
         self._anybody = bool(config.monitored_clients)
-        cache = self._watch.cache
-        self._reader = PrometheusReader(cache) if serve else None
         self._pusher: OtlpReader | None = None
+        self._server: MetricsServer | None = None
+        try:
+            self._make_readers(config, serve=serve, push=push)
+        except BaseException:
+            self._watch.stop()
+            raise
+
+    def _make_readers(self, config: Config, *, serve: bool, push: bool) -> None:
+        cache = self._watch.cache
         if push:
             self._pusher = _make_pusher(config, config.otlp or OtlpConfig(), cache)
-        self._server: MetricsServer | None = None
-        if self._reader:
-            where = config.prometheus
-            self._server = MetricsServer(cache, self._reader, where.address, where.port)
+        if serve:
+            where, routes = config.prometheus, self._watch.routes
+            reader = PrometheusReader(cache)
+            self._server = MetricsServer(cache, reader, where.address, where.port, routes)
 
     @property
     def url(self) -> str:
@@ -78,6 +87,11 @@ class Agent:
         if self._pusher:
             self._pusher.start()
             log.info("pushing the metrics of %s every %g s", self._watching, self._pusher.interval)
+        if self._watch.routes and not self._server:
+            log.warning(
+                "events.webhook is of no use without the HTTP server, which this command does not"
+                " start; use the command run, or events.mqtt"
+            )
         if not self._anybody:
             log.warning(
                 "monitored_clients is empty: only the agent's own metrics are exported;"
@@ -85,9 +99,14 @@ class Agent:
             )
 
     def stop(self) -> None:
-        """Push a last time, cut off a poll under way, let answers under way finish; within 10 s."""
+        """Count the events that have come, push a last time, cut off a poll; within 10 s.
+
+        Answers under way may finish; events that still come are refused, and EMQX keeps them.
+        """
+        deadline = Deadline(_STOP_SECONDS)
+        self._watch.drain(_DRAIN_SECONDS)
         if self._pusher:
-            self._pusher.stop(_LAST_PUSH_SECONDS)
+            self._pusher.stop(deadline.remaining)
         self._watch.stop()
         if self._server:
             self._server.stop()

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.emqx.errors import Closed, EmqxError, Reason
@@ -25,6 +26,9 @@ from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Fleet
 from otel_emqx_monitor.outage import Outage
 from otel_emqx_monitor.snapshot import Health, Pushes, Snapshot
+
+if TYPE_CHECKING:
+    from otel_emqx_monitor.events.receivers import EventsView
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,7 @@ class SnapshotCache:
         initial: the fleet before the first poll, in which every client is unknown.
         freshness: how long polls are good for.
         flags: the ``enable_*`` flags that are on.
+        events: tells how events come in, if they do.
         clock: monotonic seconds.
         started_at: when the agent began to count, in seconds since the epoch.
     """
@@ -73,10 +78,12 @@ class SnapshotCache:
         freshness: Freshness,
         *,
         flags: frozenset[str] = frozenset(),
+        events: "Callable[[], EventsView] | None" = None,
         clock: Callable[[], float] = time.monotonic,
         started_at: float | None = None,
     ) -> None:
         self.flags = flags
+        self._events = events
         self._poll = poll
         self._assess = assess
         self._freshness = freshness
@@ -130,7 +137,19 @@ class SnapshotCache:
             if stale:
                 self._good_since = None
                 self._snapshot = replace(self._snapshot, fleet=self._snapshot.fleet.forgotten())
+            if self._events is not None:
+                return replace(self._snapshot, events=self._events())
             return self._snapshot
+
+    def publish(self, fleet: Fleet) -> None:
+        """Make ``fleet`` current: what events have told since the last poll.
+
+        While no poll is recent enough it is not shown: events alone do not tell how all are.
+        """
+        with self._lock:
+            if self._good_since is not None:
+                newest = max(fleet, self._snapshot.fleet, key=lambda one: one.revision)
+                self._snapshot = replace(self._snapshot, fleet=newest)
 
     def snapshot(self) -> Snapshot:
         """Return the pinned snapshot, or the current one after waiting for a poll that is due."""
@@ -186,7 +205,9 @@ class SnapshotCache:
                 last_success=poll.finished_at,
                 poll_duration=poll.duration,
             )
-            self._snapshot = replace(self._snapshot, fleet=fleet, health=health)
+            # An event may have been told while this was on its way here.
+            newest = max(fleet, self._snapshot.fleet, key=lambda one: one.revision)
+            self._snapshot = replace(self._snapshot, fleet=newest, health=health)
             self._next_poll = began + self._freshness.ttl * (1 - _EARLY_SHARE)
             self._outage.end(self._clock())
             self._running = None

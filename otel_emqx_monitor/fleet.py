@@ -190,7 +190,9 @@ class Fleet:
     ``over_limit`` is how many clients ``max_clients`` left out, ``None`` where nothing is bounded.
     ``nodes`` and ``refresh_seconds`` are those of the poll. ``write_errors`` is how often what is
     remembered could not be written to a file, ``None`` where it is not meant to be.
-    ``corrections`` are how often polls had to repair what events said, ``None`` without events.
+    ``corrections`` are how often polls had to repair what events said, ``None`` without events, and
+    ``corrected_at`` is when they last had to. Of two fleets the one with the higher ``revision``
+    knows all that the other knows.
     """
 
     clients: tuple[Client, ...]
@@ -202,6 +204,8 @@ class Fleet:
     refresh_seconds: float | None = None
     write_errors: int | None = None
     corrections: Mapping[Correction, int] | None = None
+    corrected_at: float | None = None
+    revision: int = 0
 
     def forgotten(self) -> "Fleet":
         """Return the fleet of which nothing is known any more, since no poll is recent enough."""
@@ -215,6 +219,8 @@ class Fleet:
             self.counted,
             write_errors=self.write_errors,
             corrections=self.corrections,
+            corrected_at=self.corrected_at,
+            revision=self.revision,
         )
 
     @cached_property

@@ -16,7 +16,9 @@ from otel_emqx_monitor.fleet import Client, Counted, Epoch, State
 from otel_emqx_monitor.metric import (
     Kind,
     Metric,
+    alone,
     counter_of_rows,
+    disconnections_of_clients,
     each,
     gauge_of_rows,
     info_of_clients,
@@ -32,6 +34,9 @@ PUSH = "otlp"
 
 #: The flag of what tells who is overdue; on when the configuration says how often to expect anyone.
 OVERDUE = "expected_every_seconds"
+
+#: The flag of the metrics that tell of events; on when they come in by any way.
+EVENTS = "events"
 
 #: The flag of the metrics that tell of the file that keeps the agent's memory.
 STATE = "state.path"
@@ -151,6 +156,11 @@ METRICS: tuple[Metric, ...] = (
         "Number of connections of the client that polls have seen",
         lambda client, _now: client.memory.connection.epochs if client.memory.connection else 0,
     ),
+    disconnections_of_clients(
+        "disconnections",
+        "enable_connection_counters",
+        "Number of times that events told of the client's disconnecting, by reason",
+    ),
     gauge_of_rows(
         "mqueue_length",
         "enable_queue_metrics",
@@ -192,91 +202,130 @@ METRICS: tuple[Metric, ...] = (
         "up",
         Kind.GAUGE,
         "Whether the last poll of EMQX succeeded",
-        lambda now: [({}, None if now.health.up is None else int(now.health.up))],
+        lambda now: alone(None if now.health.up is None else int(now.health.up)),
     ),
     of_agent(
         "last_success_timestamp_seconds",
         Kind.GAUGE,
         "When the last successful poll of EMQX ended (epoch seconds)",
-        lambda now: [({}, now.health.last_success)],
+        lambda now: alone(now.health.last_success),
     ),
     of_agent(
         "poll_duration_seconds",
         Kind.GAUGE,
         "How long the last poll of EMQX took, successful or not",
-        lambda now: [({}, now.health.poll_duration)],
+        lambda now: alone(now.health.poll_duration),
     ),
     of_agent(
         "poll_errors",
         Kind.COUNTER,
         "Number of failed polls of EMQX by reason",
-        lambda now: each("reason", now.health.errors),
-        label="reason",
+        lambda now: each(now.health.errors),
+        labels=("reason",),
     ),
     of_agent(
         "clients",
         Kind.GAUGE,
         "Number of monitored clients by state",
-        lambda now: each("state", now.fleet.states),
-        label="state",
+        lambda now: each(now.fleet.states),
+        labels=("state",),
     ),
     of_agent(
         "clients_over_limit",
         Kind.GAUGE,
         "Number of clients that max_clients left out",
-        lambda now: [({}, now.fleet.over_limit)],
+        lambda now: alone(now.fleet.over_limit),
     ),
     of_agent(
         "nodes",
         Kind.GAUGE,
         "Number of EMQX nodes by state",
-        lambda now: each("state", now.fleet.node_states),
-        label="state",
+        lambda now: each(now.fleet.node_states),
+        labels=("state",),
     ),
     of_agent(
         "node_up",
         Kind.GAUGE,
         "Whether the EMQX node answered the last poll",
         lambda now: [
-            ({"node": node}, int(state is NodeState.RUNNING))
-            for node, state in now.fleet.nodes.items()
+            ((node,), int(state is NodeState.RUNNING)) for node, state in now.fleet.nodes.items()
         ],
-        label="node",
+        labels=("node",),
     ),
     of_agent(
         "broker_refresh_seconds",
         Kind.GAUGE,
         "How often EMQX refreshes counters (mqtt.idle_timeout), 15 when it does not tell",
-        lambda now: [({}, now.fleet.refresh_seconds_or_assumed)],
+        lambda now: alone(now.fleet.refresh_seconds_or_assumed),
     ),
     of_agent(
         "state_write_errors",
         Kind.COUNTER,
         "Number of polls whose outcome could not be written to state.path",
-        lambda now: [({}, now.fleet.write_errors)],
+        lambda now: alone(now.fleet.write_errors),
         flag=STATE,
+    ),
+    of_agent(
+        "events",
+        Kind.COUNTER,
+        "Number of events by source and kind",
+        lambda now: now.events.inbox.counts.items() if now.events else (),
+        labels=("source", "event"),
+        flag=EVENTS,
+    ),
+    of_agent(
+        "events_lag_seconds",
+        Kind.GAUGE,
+        "How long the latest events took from EMQX until they counted, at most",
+        lambda now: each(now.events.inbox.lag) if now.events else (),
+        labels=("source",),
+        flag=EVENTS,
+    ),
+    of_agent(
+        "events_up",
+        Kind.GAUGE,
+        "Whether events come in",
+        lambda now: each(now.events.up(now.fleet.corrected_at)) if now.events else (),
+        labels=("source",),
+        flag=EVENTS,
+    ),
+    of_agent(
+        "events_refused",
+        Kind.COUNTER,
+        "Number of posts with events that were refused, by reason",
+        lambda now: each(now.events.refusals) if now.events else (),
+        labels=("reason",),
+        flag=EVENTS,
+    ),
+    of_agent(
+        "corrections",
+        Kind.COUNTER,
+        "Number of connections whose begin or end no event told, so that polls had to, by kind",
+        lambda now: each(now.fleet.corrections or {}),
+        labels=("kind",),
+        flag=EVENTS,
     ),
     of_agent(
         "otlp_exports",
         Kind.COUNTER,
         "Number of OTLP requests by outcome",
-        lambda now: each("outcome", now.pushes.exports),
-        label="outcome",
+        lambda now: each(now.pushes.exports),
+        labels=("outcome",),
         flag=PUSH,
     ),
     of_agent(
         "otlp_points",
         Kind.COUNTER,
         "Number of data points in OTLP requests by outcome",
-        lambda now: each("outcome", now.pushes.points),
-        label="outcome",
+        lambda now: each(now.pushes.points),
+        labels=("outcome",),
         flag=PUSH,
     ),
     of_agent(
         "otlp_last_success_timestamp_seconds",
         Kind.GAUGE,
         "When a Collector last accepted a whole push (epoch seconds)",
-        lambda now: [({}, now.pushes.last_success)],
+        lambda now: alone(now.pushes.last_success),
         flag=PUSH,
     ),
     Metric(

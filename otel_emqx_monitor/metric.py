@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 from otel_emqx_monitor.columns import NO_LABELS, Block, Column, Group, Labels, Point, nanoseconds
 from otel_emqx_monitor.emqx.rows import attribute
-from otel_emqx_monitor.fleet import Client, Epoch, Fleet, Series, State
+from otel_emqx_monitor.fleet import REASONS, Client, Epoch, Fleet, Series, State
 from otel_emqx_monitor.memory import INFO_FIELDS
 from otel_emqx_monitor.snapshot import Snapshot
 
 PREFIX = "emqx_client_monitor_"
 
-_Key = TypeVar("_Key", bound=StrEnum)
+_Key = TypeVar("_Key", bound=str)
 
 
 class Kind(StrEnum):
@@ -219,7 +219,27 @@ def info_of_clients(name: str, flag: str, help_text: str) -> Metric:
     return Metric(name, Kind.GAUGE, help_text, labels, observe, flag, frozenset(INFO_FIELDS))
 
 
-Readings = Iterable[tuple[Mapping[str, str], int | float | None]]
+def disconnections_of_clients(name: str, flag: str, help_text: str) -> Metric:
+    """Make the counter of how often each client has left, with a series for each reason seen."""
+
+    def column(fleet: Fleet) -> Column:
+        left = [client for client in _speaking(fleet) if client.memory.disconnections]
+        blocks = []
+        for place, reason in enumerate(REASONS):
+            clients = [one for one in left if one.memory.disconnections[place]]
+            if clients:
+                group = Group([one.watched.labels for one in clients])
+                counts = [one.memory.disconnections[place] for one in clients]
+                starts = [max(0, nanoseconds(one.memory.since)) for one in clients]
+                blocks.append(Block(group, counts, Labels.of({"reason": reason}), starts))
+        return Column(blocks, fleet.remembered_at)
+
+    labels = ("alias", "client_id", "reason")
+    return Metric(name, Kind.COUNTER, help_text, labels, _cached(name, column), flag)
+
+
+#: Values with those of their labels; a value of ``None`` has not happened yet and has no sample.
+Readings = Iterable[tuple[tuple[str, ...], int | float | None]]
 
 
 def of_agent(  # noqa: PLR0913 (the columns of the table)
@@ -228,25 +248,33 @@ def of_agent(  # noqa: PLR0913 (the columns of the table)
     help_text: str,
     read: Callable[[Snapshot], Readings],
     *,
-    label: str | None = None,
+    labels: tuple[str, ...] = (),
     flag: str | None = None,
 ) -> Metric:
-    """Make a metric of the agent itself; a value of ``None`` has not happened yet: no sample."""
+    """Make a metric of the agent itself."""
 
     def observe(snapshot: Snapshot) -> Column:
         start = nanoseconds(snapshot.started_at) if kind is Kind.COUNTER else None
         return Column.of(
             [
-                Point({"broker": snapshot.broker, **labels}, value, start)
-                for labels, value in read(snapshot)
+                Point(
+                    {"broker": snapshot.broker, **dict(zip(labels, values, strict=True))},
+                    value,
+                    start,
+                )
+                for values, value in read(snapshot)
                 if value is not None
             ]
         )
 
-    labels = () if label is None else (label,)
     return Metric(name, kind, help_text, labels, observe, flag)
 
 
-def each(label: str, values: Mapping[_Key, int]) -> Readings:
-    """Return one reading for each key, whose text is the value of ``label``."""
-    return [({label: key.value}, value) for key, value in values.items()]
+def alone(value: float | None) -> Readings:
+    """Return the reading of a metric without labels."""
+    return [((), value)]
+
+
+def each(values: Mapping[_Key, int | float]) -> Readings:
+    """Return one reading for each key, which is the value of the label."""
+    return [((str(key),), value) for key, value in values.items()]

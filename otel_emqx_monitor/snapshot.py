@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from otel_emqx_monitor.emqx.errors import Reason
 from otel_emqx_monitor.fleet import Fleet
+
+if TYPE_CHECKING:
+    from otel_emqx_monitor.events.receivers import EventsView
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Snapshot:
     health: Health
     started_at: float
     pushes: Pushes = NO_PUSHES
+    events: "EventsView | None" = None
 
 
 class Source(Protocol):

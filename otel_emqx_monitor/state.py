@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -89,13 +90,24 @@ class Store:
             try:
                 self._write(fleet)
             except (OSError, sqlite3.Error) as error:
-                self.write_errors += 1
-                text = f"cannot write to the state file {_shown(self._path)}: {_reason(error)}"
-                self._outage.go_on(time.monotonic(), text)
-                if not isinstance(error, sqlite3.OperationalError):  # damaged: to be opened anew
-                    self._close_database()
+                self._note_failure(error)
             else:
                 self._outage.end(time.monotonic())
+
+    def save_some(self, clients: Sequence[Client]) -> None:
+        """Write these clients, of which events have told since the last poll was written.
+
+        What fails is written with the next poll.
+        """
+        with self._busy:
+            if self._lock is None or self._db is None or self._written is None:
+                return
+            try:
+                statefile.write_some(self._db, clients)
+            except (OSError, sqlite3.Error) as error:
+                self._note_failure(error)
+            else:
+                self._written.update((one.client_id, one) for one in clients)
 
     def close(self) -> None:
         """Let go of the file, when what is being written is written."""
@@ -104,6 +116,13 @@ class Store:
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None
+
+    def _note_failure(self, error: OSError | sqlite3.Error) -> None:
+        self.write_errors += 1
+        text = f"cannot write to the state file {_shown(self._path)}: {_reason(error)}"
+        self._outage.go_on(time.monotonic(), text)
+        if not isinstance(error, sqlite3.OperationalError):  # damaged: to be opened anew
+            self._close_database()
 
     def _write(self, fleet: Fleet) -> None:
         db, written = self._current(), self._written

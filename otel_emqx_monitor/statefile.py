@@ -80,7 +80,7 @@ _read_settings = attrgetter(*_Settings.__struct_fields__)
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One client; ``last_seen`` is not kept of a connected one: it is the time of the poll."""
+    """One client; a connected one that has not changed was last seen by the last poll."""
 
     state: State
     since: float
@@ -162,12 +162,26 @@ def write(
             db.execute("DELETE FROM clients")
         else:
             db.executemany("DELETE FROM clients WHERE client_id = ?", ((one,) for one in gone))
-        db.executemany(
-            "INSERT INTO clients VALUES (?, ?)"
-            " ON CONFLICT (client_id) DO UPDATE SET memory = excluded.memory",
-            ((client.client_id, _packed(client)) for client in changed),
-        )
+        _upsert(db, changed)
         db.execute("UPDATE about SET polled_at = ?, counted = ?", (polled_at, fields))
+
+
+def write_some(db: sqlite3.Connection, changed: Sequence[Client]) -> None:
+    """Write clients between two polls, in one transaction.
+
+    Raises:
+        sqlite3.Error: nothing was written.
+    """
+    with db:
+        _upsert(db, changed)
+
+
+def _upsert(db: sqlite3.Connection, clients: Sequence[Client]) -> None:
+    db.executemany(
+        "INSERT INTO clients VALUES (?, ?)"
+        " ON CONFLICT (client_id) DO UPDATE SET memory = excluded.memory",
+        ((client.client_id, _packed(client)) for client in clients),
+    )
 
 
 def differs(client: Client, written: Client | None) -> bool:
@@ -185,12 +199,11 @@ def differs(client: Client, written: Client | None) -> bool:
 
 def _packed(client: Client) -> bytes:
     memory = client.memory
-    last_seen = None if client.state is State.CONNECTED else memory.last_seen
     settings = None if memory.row is None else _Settings(*_read_settings(memory.row))
     kept = _Kept(
         client.state,
         memory.since,
-        last_seen,
+        memory.last_seen,
         settings,
         memory.connection,
         memory.session,
@@ -268,7 +281,9 @@ def _remembered(client_id: str, packed: bytes, polled_at: Any, order: _Order) ->
     row = None
     if kept.settings is not None:
         row = Row(clientid=client_id, **msgspec.structs.asdict(kept.settings))
-    last_seen = polled_at if kept.state is State.CONNECTED else kept.last_seen
+    last_seen = kept.last_seen
+    if kept.state is State.CONNECTED and polled_at is not None:
+        last_seen = max(polled_at, last_seen or 0.0)
     return Remembered(
         client_id,
         kept.state,

@@ -78,6 +78,8 @@ class Tracker:
         self._hearing_since = now
         self._touched: dict[str, float] = {}  # when an event last told of whom
         self._corrections = dict.fromkeys(Correction, 0)
+        self._corrected_at: float | None = None
+        self._revision = 0
         self._clients = {one.client_id: _new(one, now) for one in selection.named}
         self._clients |= {one.client_id: one for one in self._recalled(restored)}
         self._polled: Fleet | None = None
@@ -115,6 +117,8 @@ class Tracker:
             poll.nodes,
             poll.refresh_seconds,
             corrections=self._repaired(),
+            corrected_at=self._corrected_at,
+            revision=self._next_revision(),
         )
         return self._polled
 
@@ -147,8 +151,16 @@ class Tracker:
         if self._polled is None:
             return None
         return replace(
-            self._polled, clients=tuple(self._clients.values()), polled_at=now, remembered_at=now
+            self._polled,
+            clients=tuple(self._clients.values()),
+            polled_at=max(now, self._polled.polled_at or now),
+            remembered_at=max(now, self._polled.remembered_at or now),
+            revision=self._next_revision(),
         )
+
+    def _next_revision(self) -> int:
+        self._revision += 1
+        return self._revision
 
     def _repaired(self) -> Mapping[Correction, int] | None:
         return dict(self._corrections) if self._habits.hears else None
@@ -214,7 +226,7 @@ class Tracker:
         row = found.row
         left = closed(tally, but=row.connected_at if row is not None and row.connected else None)
         if known is not None:
-            self._corrections[Correction.CLOSED] += _closed_unheard(known, left)
+            self._repair(Correction.CLOSED, _closed_unheard(known, left), poll)
         memory = msgspec.structs.replace(found.memory, connection=left)
         return Client(found.watched, found.state, memory, found.polled)
 
@@ -224,7 +236,12 @@ class Tracker:
         if tally.epochs > epochs and began is not None:
             age = poll.finished_at - began.timestamp()
             if _GRACE_SECONDS < age < poll.finished_at - self._hearing_since:
-                self._corrections[Correction.OPENED] += 1
+                self._repair(Correction.OPENED, 1, poll)
+
+    def _repair(self, kind: Correction, count: int, poll: Poll) -> None:
+        if count:
+            self._corrections[kind] += count
+            self._corrected_at = poll.finished_at
 
     def _in_doubt(self, client: Client, poll: Poll) -> bool:
         """Whether a client may be on a node that has not answered, and not for too long."""

@@ -1,20 +1,31 @@
 """From a configuration to snapshots: the parts that ask EMQX, remember and cache, put together."""
 
+import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.emqx.client import EmqxClient
 from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.fleet import Fleet
-from otel_emqx_monitor.instruments import OVERDUE, PUSH, STATE, counted_by, fields_for
+from otel_emqx_monitor.events.event import Event
+from otel_emqx_monitor.fleet import Client, Fleet
+from otel_emqx_monitor.hearing import Ear
+from otel_emqx_monitor.instruments import EVENTS, OVERDUE, PUSH, STATE, counted_by, fields_for
+from otel_emqx_monitor.merging import Merger
 from otel_emqx_monitor.schedule import Schedule
 from otel_emqx_monitor.selection import Selection, selection_of
 from otel_emqx_monitor.state import Store
 from otel_emqx_monitor.statefile import NOTHING_RESTORED
 from otel_emqx_monitor.tracker import Habits, Tracker
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+    from otel_emqx_monitor.events.receivers import Receivers
 
 
 class Watch:
@@ -35,6 +46,7 @@ class Watch:
             selection,
             Habits(
                 counted,
+                hears=config.events.on,
                 info="enable_client_info" in flags,
                 stale_after=config.stale_after_seconds,
                 forget_after=config.forget_after_seconds,
@@ -42,6 +54,9 @@ class Watch:
             time.time(),
             self._store.open() if self._store else NOTHING_RESTORED,
         )
+        self._merger = Merger(self._tracker, Ear(counted.connection if counted else ()))
+        self._working = threading.Lock()  # the tracker is for one thread at a time
+        self._receivers = _receivers(config, self._hear) if config.events.on else None
         interval = config.polling.interval_seconds
         self.cache = SnapshotCache(
             config.emqx.alias,
@@ -54,13 +69,28 @@ class Watch:
                 scheduled=interval is not None,
             ),
             flags=flags,
+            events=self._receivers.view if self._receivers else None,
         )
         self._schedule = None if interval is None else Schedule(self.cache.poll, interval)
 
+    @property
+    def routes(self) -> Sequence["Route"]:
+        """What an HTTP server has to serve so that events come in."""
+        return self._receivers.routes if self._receivers else ()
+
     def start(self) -> None:
-        """Begin to poll, if that is not left to readers."""
+        """Begin to poll, if that is not left to readers, and to take events."""
+        if self._receivers is not None:
+            self._receivers.start()
         if self._schedule is not None:
             self._schedule.start()
+
+    def drain(self, seconds: float) -> None:
+        """Take no more events, and count all that have come, within ``seconds``."""
+        if self._receivers is not None:
+            self._receivers.stop(seconds)
+            with self._working:
+                self._show(self._merger.settle())
 
     def stop(self) -> None:
         """Cut off a poll that is under way and make no further one."""
@@ -72,15 +102,34 @@ class Watch:
 
     def _assess(self, poll: Poll) -> Fleet:
         """Return what ``poll`` shows, when it has been written: what readers see is never lost."""
-        fleet = self._tracker.apply(poll)
-        if self._store is not None:
-            self._store.save(fleet)
-        return self._with_errors(fleet)
+        with self._working:
+            fleet = self._tracker.apply(poll)
+            if self._store is not None:
+                self._store.save(fleet)
+            return self._with_errors(fleet)
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        with self._working:
+            self._show(self._merger.hear(events))
+
+    def _show(self, changed: Sequence[Client]) -> None:
+        """Let readers see what events have changed, when it has been written."""
+        fleet = self._tracker.heard(time.time()) if changed else None
+        if fleet is not None:
+            if self._store is not None:
+                self._store.save_some(changed)
+            self.cache.publish(self._with_errors(fleet))
 
     def _with_errors(self, fleet: Fleet) -> Fleet:
         if self._store is None:
             return fleet
         return replace(fleet, write_errors=self._store.write_errors)
+
+
+def _receivers(config: Config, apply: Callable[[Sequence[Event]], None]) -> "Receivers":
+    from otel_emqx_monitor.events.receivers import Receivers
+
+    return Receivers(config.events, apply)
 
 
 def make_client(config: Config, flags: frozenset[str], selection: Selection) -> EmqxClient:
@@ -96,5 +145,10 @@ def make_client(config: Config, flags: frozenset[str], selection: Selection) -> 
 
 def _flags(config: Config, *, push: bool) -> frozenset[str]:
     expected = any(one.expected_every_seconds is not None for one in config.monitored_clients)
-    chosen = ((PUSH, push), (OVERDUE, expected), (STATE, config.state.path is not None))
+    chosen = (
+        (PUSH, push),
+        (EVENTS, config.events.on),
+        (OVERDUE, expected),
+        (STATE, config.state.path is not None),
+    )
     return config.prometheus.flags.union(flag for flag, on in chosen if on)

@@ -44,7 +44,7 @@ CLIENT_METRICS_BY_FLAG: dict[str, list[str]] = {
     "enable_bytes_metrics": ["bytes"],
     "enable_packet_metrics": ["packets"],
     "enable_last_seen": ["last_seen_timestamp_seconds", "disconnected_at_timestamp_seconds"],
-    "enable_connection_counters": ["connections"],
+    "enable_connection_counters": ["connections", "disconnections"],
     "enable_queue_metrics": ["mqueue_length", "mqueue_dropped", "awaiting_rel"],
     "enable_keepalive": ["keepalive_seconds"],
     "enable_client_info": ["client_info"],

@@ -145,3 +145,8 @@ class EventsConfig(Section):
         description="Subscribes to EMQX's messages about clients that connect and disconnect. "
         "Missing or empty: not at all.",
     )
+
+    @property
+    def on(self) -> bool:
+        """Whether any way in is open."""
+        return self.webhook is not None or self.mqtt is not None

@@ -35,6 +35,9 @@ KINDS: Final[Mapping[Source, Collection[Kind]]] = MappingProxyType(
 #: One batch: so many bodies, or somewhat more than so many bytes.
 _BATCH_BODIES, _BATCH_BYTES = 1000, 256 * 1024
 
+#: After this long without anything an empty batch is applied, in seconds.
+_IDLE_SECONDS = 0.5
+
 _LONGEST_ERROR = 200
 
 #: How long a lag is remembered, in seconds: at least this, at most twice this.
@@ -79,7 +82,8 @@ class Inbox:
     """Takes bodies from any thread and applies their events in one of its own.
 
     Args:
-        apply: gets each batch, never an empty one; always called in the inbox's thread.
+        apply: gets each batch, and an empty one when nothing has come for half a second; always
+            called in the inbox's thread.
         sources: the ways in that are configured.
         limits: how much may wait.
         clock: seconds since the epoch.
@@ -173,13 +177,16 @@ class Inbox:
             self._size = 0
 
     def _run(self) -> None:
-        while bodies := self._next_batch():
+        while True:
+            bodies = self._next_batch()
+            if not bodies and self._closed:
+                return
             self._work(bodies)
 
     def _next_batch(self) -> list[_Body]:
-        """Wait for bodies and take some of them; none when the inbox is closed and empty."""
+        """Wait for bodies and take some of them; none when none came, or when it is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._closed, _IDLE_SECONDS)
             batch: list[_Body] = []
             size = 0
             while self._waiting and len(batch) < _BATCH_BODIES and size < _BATCH_BYTES:
@@ -193,8 +200,7 @@ class Inbox:
         applied = False
         try:
             decoded.extend((body.source, _decode(body)) for body in bodies)
-            if events := [event for _, one in decoded for event in one.events]:
-                self._apply(events)
+            self._apply([event for _, one in decoded for event in one.events])
             applied = True
         except Exception as error:
             if not self._outage.failures:

@@ -30,6 +30,20 @@ class EventsView:
     subscribed: bool | None
     refusals: Mapping[Refusal, int]
 
+    def up(self, corrected_at: float | None) -> Mapping[Source, int]:
+        """Return whether events come in by each way, 0 or 1; no figure where that is not known.
+
+        A subscription tells. A post that does not come is told by the polls alone: when they had to
+        repair something since the last one, at ``corrected_at`` (seconds since the epoch).
+        """
+        found: dict[Source, int] = {}
+        if self.subscribed is not None:
+            found[Source.MQTT] = int(self.subscribed)
+        delivered = self.inbox.last_delivery.get(Source.WEBHOOK)
+        if self.refusals and (delivered is not None or corrected_at is not None):
+            found[Source.WEBHOOK] = int((delivered or 0.0) >= (corrected_at or 0.0))
+        return found
+
 
 class Receivers:
     """All ways in that ``config`` turns on.

@@ -19,10 +19,9 @@ from otel_emqx_monitor.events import webhook as module
 from otel_emqx_monitor.events.event import Source
 from otel_emqx_monitor.events.inbox import Inbox, Limits
 from otel_emqx_monitor.events.webhook import Refusal, Webhook, WebhookSettings
-from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
-from tests.fleets import poll
+from tests.fleets import assess, nothing_known, poll
 from tests.processes import wait_until
 
 TOKEN = "s3cr3t-gardenia"
