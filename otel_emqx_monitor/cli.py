@@ -14,6 +14,7 @@ from otel_emqx_monitor.version import __version__
 
 if TYPE_CHECKING:
     from otel_emqx_monitor.config import Config
+    from otel_emqx_monitor.emqx.broker import Broker
     from otel_emqx_monitor.snapshot import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -206,7 +207,7 @@ def validate(connect: bool, show: bool) -> None:
 
 
 def _probe(config: "Config") -> str:
-    """Ask EMQX who it is and whether it shows its clients; one line for people."""
+    """Ask EMQX who it is, whether it shows its clients, and how often; two lines for people."""
     from otel_emqx_monitor.emqx.client import EmqxClient
     from otel_emqx_monitor.text import printable
 
@@ -215,11 +216,30 @@ def _probe(config: "Config") -> str:
     )
     broker = client.probe()
     versions = ", ".join(sorted({printable(version, 40) for version in broker.versions}))
-    nodes = f"{len(broker.nodes)} running nodes" if len(broker.nodes) > 1 else "1 running node"
     return (
         f"EMQX {versions or 'of unknown version'} at {config.emqx.api_url} accepts the API key and"
-        f" shows its clients ({nodes if broker.nodes else 'nodes not readable with this key'})."
+        f" shows its clients ({_nodes(broker)}).\n{_refresh(broker.refresh_seconds)}"
     )
+
+
+def _nodes(broker: "Broker") -> str:
+    """How the cluster is, as in ``2 running nodes, not running: emqx3@host``."""
+    from otel_emqx_monitor.text import printable
+
+    if not broker.nodes:
+        return "nodes not readable with this key"
+    running = len(broker.running)
+    text = f"{running} running node{'' if running == 1 else 's'}"
+    others = sorted(printable(node.node, 200) for node in broker.nodes if not node.runs)
+    return f"{text}, not running: {', '.join(others)}" if others else text
+
+
+def _refresh(seconds: float | None) -> str:
+    if seconds is None:
+        return "This key cannot read mqtt.idle_timeout; counters are taken to move every 15 s."
+    if seconds == float("inf"):
+        return "Its counters move only when a client connects: mqtt.idle_timeout is infinity."
+    return f"Its counters move every {seconds:g} s (mqtt.idle_timeout)."
 
 
 def _count(config: "Config") -> str:

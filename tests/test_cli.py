@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 from otel_emqx_monitor.cli import main
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
 from otel_emqx_monitor.version import __version__
-from tests.peers import unused_port
+from tests.peers import http, peer, unused_port
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -137,9 +138,60 @@ def test_validate_needs_no_broker(home: Path) -> None:
 def test_validate_connect_tells_who_answered(home: Path, broker: Simulator) -> None:
     result = run("validate", "--connect", "--cfg", write(home, settings(broker.url, "dev-a")))
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[1] == (
-        f"EMQX 5.8.9 at {broker.url}v5 accepts the API key and shows its clients (1 running node)."
-    )
+    assert result.stdout.splitlines()[1:] == [
+        f"EMQX 5.8.9 at {broker.url}v5 accepts the API key and shows its clients (1 running node).",
+        "Its counters move every 15 s (mqtt.idle_timeout).",
+    ]
+
+
+def test_validate_connect_tells_how_the_cluster_is_and_what_the_key_may_not_read(
+    home: Path,
+) -> None:
+    def answer(connection: socket.socket, head: bytes) -> None:
+        if b"/nodes" in head:
+            states = [("emqx@1", "running"), ("emqx@2", "stopped"), ("emqx@3", "running")]
+            nodes = [
+                {"node": name, "version": "5.8.9", "node_status": state} for name, state in states
+            ]
+            connection.sendall(http("200 OK", nodes))
+        elif b"/clients" in head:
+            connection.sendall(http("200 OK", {"data": [], "meta": {}}))
+        else:
+            connection.sendall(http("403 Forbidden", {"code": "UNAUTHORIZED_ROLE"}))
+
+    with peer(answer) as api:
+        result = run("validate", "--connect", "--cfg", write(home, settings(api.url, "dev-a")))
+        who = f"EMQX 5.8.9 at {api.url}v5 accepts the API key and shows its clients"
+    assert result.stdout.splitlines()[1:] == [
+        f"{who} (2 running nodes, not running: emqx@2).",
+        "This key cannot read mqtt.idle_timeout; counters are taken to move every 15 s.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "idle_timeout, line",
+    [
+        ("1500ms", "Its counters move every 1.5 s (mqtt.idle_timeout)."),
+        (
+            "infinity",
+            "Its counters move only when a client connects: mqtt.idle_timeout is infinity.",
+        ),
+    ],
+)
+def test_validate_connect_tells_how_often_counters_move(
+    home: Path, idle_timeout: str, line: str
+) -> None:
+    def answer(connection: socket.socket, head: bytes) -> None:
+        if b"/nodes" in head:
+            connection.sendall(http("200 OK", []))
+        elif b"/clients" in head:
+            connection.sendall(http("200 OK", {"data": [], "meta": {}}))
+        else:
+            connection.sendall(http("200 OK", {"mqtt": {"idle_timeout": idle_timeout}}))
+
+    with peer(answer) as api:
+        result = run("validate", "--connect", "--cfg", write(home, settings(api.url, "dev-a")))
+    assert result.stdout.splitlines()[2] == line
 
 
 def test_validate_connect_ends_with_3_when_the_key_is_refused(

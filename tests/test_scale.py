@@ -119,7 +119,7 @@ def test_a_poll_of_many_is_whole_and_true(
     found = assess(polled, [Watched(client_id, client_id) for client_id in ids]).clients
     assert {client.client_id: client.state for client in found} == states(truth(fleet, START), ids)
     assert len(found) == watched
-    assert dict(simulator.requests) == {"nodes": 1, **asked}
+    assert dict(simulator.requests) == {"nodes": 1, "config": 1, **asked}
     assert max(map(len, simulator.request_lines)) <= LONGEST_REQUEST_LINE
 
 
@@ -135,7 +135,7 @@ def test_25_000_clients_are_read_in_three_pages() -> None:
     assert {one: row.recv_oct for one, row in polled.rows.items()} == {
         one: row.get("recv_oct") for one, row in rows.items()
     }
-    assert dict(simulator.requests) == {"nodes": 1, "list": 3}
+    assert dict(simulator.requests) == {"nodes": 1, "list": 3, "config": 1}
 
 
 def test_check_prints_25_000_clients_as_json(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_check_prints_25_000_clients_as_json(tmp_path: Path) -> None:
     assert {client["client_id"]: client["state"] for client in printed["clients"]} == states(
         rows, list(rows)
     )
-    assert dict(simulator.requests) == {"nodes": 1, "list": 3}
+    assert dict(simulator.requests) == {"nodes": 1, "list": 3, "config": 1}
 
 
 def test_check_draws_a_row_for_each_of_10_000_clients(tmp_path: Path) -> None:

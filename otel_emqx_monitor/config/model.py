@@ -25,6 +25,7 @@ from otel_emqx_monitor.config.values import (
     Contradiction,
     Number,
     OptionalNumber,
+    OptionalText,
     Text,
     Verification,
     Whole,
@@ -70,6 +71,11 @@ class EmqxConfig(Section):
     alias: Text = Field(
         description="Name of this broker, the label `broker`; unique among all agents that one "
         "Prometheus scrapes."
+    )
+    node: OptionalText = Field(
+        default=None,
+        description="Name of the one node of the cluster whose clients are asked for, as in "
+        "`emqx@10.0.0.1`, for an agent beside each node. When not set: the clients of all nodes.",
     )
     timeout_seconds: Number = Field(
         default=5.0, gt=0, le=3600, description="How long to wait for one answer of EMQX."

@@ -144,6 +144,9 @@ Address = Annotated[str, AfterValidator(checked_host)]
 Verification = Annotated[bool | str, PlainValidator(_verification)]
 Whole = Annotated[int, BeforeValidator(_whole_not_switch)]
 Number = Annotated[float, BeforeValidator(_number_not_switch)]
+OptionalText = Annotated[
+    Annotated[str, AfterValidator(_check_text)] | None, BeforeValidator(_absent_if_empty)
+]
 OptionalEndpoint = Annotated[
     Annotated[str, AfterValidator(normalised_endpoint)] | None, BeforeValidator(_absent_if_empty)
 ]

@@ -6,7 +6,6 @@ deadline bounds the whole poll, even against a peer that sends one byte a second
 
 import base64
 import http.client
-import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -35,8 +34,6 @@ from otel_emqx_monitor.version import __version__
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
-
 #: More than any page of 10,000 rows; what is larger is not EMQX.
 MAX_ANSWER_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**18
@@ -45,7 +42,7 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Http:
-    """A session with one broker's API. Not for two threads at once: polls never overlap."""
+    """A session with one broker's API. Not for two threads at once: see ``sessions.Sessions``."""
 
     def __init__(self, config: EmqxConfig) -> None:
         self._config = config
@@ -62,8 +59,7 @@ class Http:
         self._session.headers["User-Agent"] = f"otel-emqx-monitor/{__version__}"
         token = base64.b64encode(f"{key}:{secret}".encode()).decode()
         self._hidden = (token, secret, key)
-        if config.ssl is False:
-            log.warning("emqx.ssl is false: anybody on the way can read and use the API key")
+        if config.ssl is False:  # ``Sessions`` says so, once
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._closed = threading.Event()
         self._kept_alive = False
@@ -77,32 +73,45 @@ class Http:
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[Deadline]:
         """Bound all questions inside the block; at its end a hanging one is cut off."""
+        deadline = Deadline(seconds)
+        with self.within(deadline):
+            yield deadline
+
+    @contextmanager
+    def within(self, deadline: Deadline) -> Iterator[None]:
+        """Bound all questions inside the block by a deadline that runs already."""
         if not self._closed.is_set():
             self._open.admit()
-        deadline = Deadline(seconds)
-        timer = threading.Timer(seconds, self._open.shutdown)
+        timer = threading.Timer(deadline.remaining, self._open.shutdown)
         timer.daemon = True
         timer.start()
         try:
-            yield deadline
+            yield
         finally:
             timer.cancel()
 
-    def get(self, target: str, decode: Callable[[Answer], T], deadline: Deadline) -> T:
+    def get(
+        self,
+        target: str,
+        decode: Callable[[Answer], T],
+        deadline: Deadline,
+        attempts: int | None = None,
+    ) -> T:
         """Ask for ``target`` (path and query below ``api_url``) and return what ``decode`` makes.
 
-        Tries ``emqx.attempts`` times, with growing pauses, where trying again can help. ``decode``
-        gets an answer of status 200, and may raise an ``EmqxError`` too.
+        Tries ``attempts`` times (``None``: ``emqx.attempts``), with growing pauses, where trying
+        again can help. ``decode`` gets an answer of status 200, and may raise an ``EmqxError`` too.
 
         Raises:
             EmqxError: the last attempt's failure.
         """
-        for attempt in range(1, self._config.attempts + 1):
+        attempts = attempts or self._config.attempts
+        for attempt in range(1, attempts + 1):
             try:
                 return decode(accepted(self._ask(target, deadline), self._where, self._hidden))
             except EmqxError as error:
                 pause = _pause_after(attempt)
-                last = attempt == self._config.attempts or deadline.remaining <= pause
+                last = attempt == attempts or deadline.remaining <= pause
                 if last or not error.retryable or self._closed.wait(pause):
                     raise
         raise AssertionError("attempts is at least 1")  # pragma: no cover

@@ -59,15 +59,23 @@ def can_look_up(client_id: str, room: int) -> bool:
     return client_id not in {".", ".."} and len(encode_id(client_id)) <= room
 
 
-def choose(ids: Sequence[str], dialect: Dialect, sessions: int, nodes: int, room: int) -> Plan:
+def choose(  # noqa: PLR0913 (all that the costs depend on)
+    ids: Sequence[str],
+    dialect: Dialect,
+    sessions: int,
+    nodes: int,
+    room: int,
+    *,
+    lookups: bool = True,
+) -> Plan:
     """Return the cheapest plan to learn about ``ids``.
 
     ``sessions`` is about how many clients the broker holds on ``nodes`` nodes, ``room`` how many
-    bytes of a request line are free for ids.
+    bytes of a request line are free for ids. Without ``lookups`` none are planned.
     """
     sweep_cost = _sweep_cost(dialect, sessions)
     candidates: list[tuple[float, Plan]] = [(sweep_cost, Sweep())]
-    if all(can_look_up(client_id, room) for client_id in ids):
+    if lookups and all(can_look_up(client_id, room) for client_id in ids):
         hops = 1 if dialect.looks_up_by_registry else max(1, nodes)
         candidates.append((len(ids) * _LOOKUP_MS * hops, Lookups(tuple(ids))))
     if dialect.selects_ids:

@@ -24,6 +24,7 @@ emqx:
   api_url: "http://emqx:18083/api/v5"
   ssl: true
   alias: "LocalEMQX"
+  node: null
   timeout_seconds: 2.5
   attempts: 3
 monitored_clients:

@@ -211,6 +211,11 @@ def test_any_alias_but_the_empty_one_is_accepted(loader: Loader) -> None:
     assert loader.problems(emqx(alias='""')) == ["emqx.alias: must not be empty, is ''"]
 
 
+def test_a_node_that_the_environment_leaves_empty_is_not_set(loader: Loader) -> None:
+    config = loader.load(emqx(node="${env:NODE}"), {"NODE": ""})
+    assert config.emqx.node is None
+
+
 @pytest.mark.parametrize(
     "key, good, bad, problem",
     [
@@ -225,6 +230,12 @@ def test_any_alias_but_the_empty_one_is_accepted(loader: Loader) -> None:
         ("emqx.attempts", [], "2.5", "must be a whole number, is 2.5"),
         ("emqx.attempts", [], "true", "must be a whole number, is true"),
         ("emqx.attempts", [], "~", "must be a whole number, is empty"),
+        (
+            "emqx.node",
+            ["emqx@10.0.0.1", "~", "''"],
+            "5",
+            "must be text, is 5; put quotes around it",
+        ),
         ("prometheus.port", ["0", "65535"], "-1", "must be at least 0, is -1"),
         ("prometheus.port", [], "65536", "must be at most 65535, is 65536"),
         ("prometheus.port", [], "1e3", "must be a whole number, is '1e3'"),

@@ -9,6 +9,7 @@ KEYS = [
     ("emqx.api_url", "text", "required"),
     ("emqx.ssl", "true/false or text", "true"),
     ("emqx.alias", "text", "required"),
+    ("emqx.node", "text", "not set"),
     ("emqx.timeout_seconds", "number above 0 up to 3600", "5"),
     ("emqx.attempts", "whole number from 1 up to 100", "3"),
     ("monitored_clients", "list", "[]"),

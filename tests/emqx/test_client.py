@@ -12,8 +12,8 @@ import responses
 
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.emqx.client import EmqxClient
-from otel_emqx_monitor.emqx.errors import NotEmqx, ServerError, Unreadable
-from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.emqx.errors import BadRequest, NotEmqx, ServerError, Unreadable
+from otel_emqx_monitor.emqx.rows import NodeState, Poll
 
 API = "http://emqx:18083/api/v5"
 FIELDS = {"clientid", "connected", "connected_at", "recv_msg"}
@@ -27,13 +27,17 @@ class FakeEmqx:
         self.rows = rows or []
         self.connections: int | None = None
         self.max_limit = 10_000
-        self.asked: list[str] = []
+        self.asked: list[str] = []  # but for the refresh interval
+        self.refresh_asked = 0
         self.hide_from_pages: set[str] = set()
         self.answers: dict[str, tuple[int, str, str]] = {}  # by the beginning of the target
 
     def answer(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
         target = str(request.url).removeprefix(API)
-        self.asked.append(target)
+        if target == "/configs/global_zone":
+            self.refresh_asked += 1
+        else:
+            self.asked.append(target)
         for beginning, (status, media_type, body) in self.answers.items():
             if target.startswith(beginning):
                 return status, {"Content-Type": media_type}, body
@@ -46,6 +50,8 @@ class FakeEmqx:
         if parts.path == "/nodes":
             node = {"node": "emqx@1", "version": self.version, "node_status": "running"}
             return 200, [node | {"connections": self.connections or len(self.rows)}]
+        if parts.path == "/configs/global_zone":
+            return 200, {"mqtt": {"idle_timeout": "15s"}}
         if parts.path == "/clients":
             return 200, self._page(query)
         wanted = unquote(parts.path.removeprefix("/clients/"))
@@ -80,11 +86,14 @@ def emqx() -> Iterator[FakeEmqx]:
         yield fake
 
 
-def client_of(watched: list[str] | None, fields: set[str] = FIELDS) -> EmqxClient:
-    config = Config.model_validate(
-        {"emqx": {"api_key": "k", "api_secret": "s", "api_url": API, "alias": "b", "attempts": 1}}
+def client_of(
+    watched: list[str] | None, settings: dict[str, Any] | None = None, **options: Any
+) -> EmqxClient:
+    emqx = {"api_key": "k", "api_secret": "s", "api_url": API, "alias": "b", "attempts": 1}
+    config = Config.model_validate({"emqx": emqx | (settings or {})})
+    return EmqxClient(
+        config.emqx, FIELDS, watched, deadline_seconds=5, clock=lambda: 1_000.5, **options
     )
-    return EmqxClient(config.emqx, fields, watched, deadline_seconds=5, clock=lambda: 1_000.5)
 
 
 def poll(watched: list[str] | None) -> Poll:
@@ -171,6 +180,48 @@ def test_a_page_that_fails_after_good_ones_fails_the_poll(emqx: FakeEmqx) -> Non
     emqx.answers["/clients?page=2"] = (500, "application/json", '{"code":"NODE_DOWN"}')
     with pytest.raises(ServerError, match="NODE_DOWN"):
         poll(None)
+
+
+def test_rows_that_nobody_wants_are_left_out(emqx: FakeEmqx) -> None:
+    emqx.rows = rows("a1", "a2", "b1")
+    client = client_of(None, wants=lambda row: row.clientid.startswith("a"))
+    assert set(client.poll().rows) == {"a1", "a2"}
+
+
+def test_named_clients_are_wanted_whatever_their_rows_are(emqx: FakeEmqx) -> None:
+    emqx.rows = rows("a")
+    assert set(client_of(["a"], wants=lambda _: False).poll().rows) == {"a"}
+
+
+def test_who_slipped_between_pages_is_asked_for_once_more_when_everybody_is_watched(
+    emqx: FakeEmqx,
+) -> None:
+    emqx.rows, emqx.version = rows(*[f"c{number:05d}" for number in range(2_500)]), "5.0.26"
+    client = client_of(None, wants=lambda row: row.clientid != "c00009")
+    assert len(client.poll().rows) == 2_499
+    emqx.hide_from_pages = {"c00007", "c00009"}
+    del emqx.rows[8]
+    emqx.asked.clear()
+    found = client.poll().rows
+    lookups = [target for target in emqx.asked if target.startswith("/clients/")]
+    assert lookups == ["/clients/c00007", "/clients/c00008"]
+    assert "c00007" in found
+    assert "c00008" not in found, "it is gone indeed"
+
+    emqx.asked.clear()
+    client.poll()
+    lookups = [target for target in emqx.asked if target.startswith("/clients/")]
+    assert lookups == ["/clients/c00007"], "who was gone before is not looked up again"
+
+
+def test_who_is_missing_in_a_single_page_is_gone(emqx: FakeEmqx) -> None:
+    emqx.rows = rows("a", "b")
+    client = client_of(None)
+    client.poll()
+    del emqx.rows[0]
+    emqx.asked.clear()
+    assert set(client.poll().rows) == {"b"}
+    assert len(emqx.asked) == 1
 
 
 def test_a_client_that_slipped_between_pages_is_looked_up_before_it_is_called_absent(
@@ -298,4 +349,121 @@ def test_a_probe_tells_version_and_nodes_and_tries_the_clients(emqx: FakeEmqx) -
     broker = client_of(None).probe()
     assert broker.versions == ("5.8.9",)
     assert [node.node for node in broker.nodes] == ["emqx@1"]
+    assert broker.refresh_seconds == 15
     assert emqx.asked == ["/nodes", "/clients?limit=1"]
+
+
+def test_a_poll_tells_how_often_counters_move_and_asks_for_it_once(emqx: FakeEmqx) -> None:
+    now = 50.0
+    client = client_of(None, monotonic=lambda: now)
+    assert [client.poll().refresh_seconds, client.poll().refresh_seconds] == [15, 15]
+    assert emqx.refresh_asked == 1
+    now += 601
+    client.poll()
+    assert emqx.refresh_asked == 2, "it may have been changed meanwhile"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (401, "application/json", '{"code":"API_KEY_NOT_ALLOW","message":"no"}'),
+        (403, "application/json", '{"code":"UNAUTHORIZED_ROLE"}'),
+        (404, "text/html", "<html>"),
+        (404, "application/json", '{"code":"CLIENTID_NOT_FOUND"}'),
+        (500, "application/json", "{}"),
+        (200, "application/json", '{"mqtt":{}}'),
+        (200, "application/json", '{"mqtt":{"idle_timeout":"soon"}}'),
+        (200, "text/html", "<html>"),
+    ],
+)
+def test_no_poll_fails_for_the_refresh_interval(
+    emqx: FakeEmqx, answer: tuple[int, str, str]
+) -> None:
+    emqx.answers["/configs"], emqx.rows = answer, rows("a")
+    client = client_of(None)
+    assert client.poll().refresh_seconds is None
+    assert set(client.poll().rows) == {"a"}
+    assert emqx.refresh_asked == 1
+    assert client.probe().refresh_seconds is None
+
+
+def test_the_nodes_of_a_broker_of_one_node_are_that_one(emqx: FakeEmqx) -> None:
+    found = poll(None)
+    assert found.nodes == {"emqx@1": NodeState.RUNNING}
+    assert found.blind == {}
+
+
+def test_a_broker_of_one_node_that_comes_back_under_another_name_has_lost_none(
+    emqx: FakeEmqx, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 50.0
+    client = client_of(None, monotonic=lambda: now)
+    client.poll()
+    now += 601
+    listed = [{"node": "emqx@2", "version": "5.8.9", "node_status": "running"}]
+    emqx.answers["/nodes"] = (200, "application/json", json.dumps(listed))
+    found = client.poll()
+    assert (found.nodes, found.blind) == ({"emqx@2": NodeState.RUNNING}, {})
+    assert caplog.records == []
+
+
+ONE_NODE = {"node": "emqx@1"}
+
+
+def test_one_node_alone_is_asked_for_its_own_clients(emqx: FakeEmqx) -> None:
+    emqx.rows = rows("a", node="emqx@1") + rows("durable-elsewhere", node="emqx@2")
+    found = client_of(None, ONE_NODE).poll()
+    assert set(found.rows) == {"a"}
+    assert (found.nodes, found.blind) == ({"emqx@1": NodeState.RUNNING}, {})
+    query = "page=1&limit=10000&node=emqx%401&fields=clientid,connected,connected_at,node,recv_msg"
+    assert emqx.asked[1:] == [f"/clients?{query}"]
+
+
+def test_one_node_alone_is_asked_in_batches_but_never_by_lookups(emqx: FakeEmqx) -> None:
+    emqx.rows, emqx.connections = rows("a"), 500_000
+    assert set(client_of(["a", "gone"], ONE_NODE).poll().rows) == {"a"}
+    assert [target.partition("&fields=")[0] for target in emqx.asked[1:]] == [
+        "/clients?page=1&limit=10000&clientid=a&clientid=gone&node=emqx%401"
+    ]
+
+
+def test_the_name_of_the_node_counts_in_the_request_line(emqx: FakeEmqx) -> None:
+    long_name = "emqx@" + "@" * 600
+    listed = [{"node": long_name, "version": "5.8.9", "node_status": "running"}]
+    emqx.answers["/nodes"] = (200, "application/json", json.dumps(listed))
+    ids = [f"sensor-{number:030d}" for number in range(300)]
+    emqx.rows = rows(*ids)
+    assert set(client_of(ids, {"node": long_name}).poll().rows) == set(ids)
+    batches = emqx.asked[1:]
+    assert len(batches) > 1
+    assert all(len(f"GET /api/v5{target} HTTP/1.1\r\n") <= 7_900 for target in batches)
+
+
+def test_a_node_that_does_not_exist_is_an_error_that_names_those_that_do(emqx: FakeEmqx) -> None:
+    for ask in (client_of(None, {"node": "emqx@9"}).poll, client_of(None, {"node": "x"}).probe):
+        with pytest.raises(BadRequest, match=r"does not list the node .*, only emqx@1; check"):
+            ask()
+
+
+def test_a_node_that_is_listed_as_stopped_is_an_error(emqx: FakeEmqx) -> None:
+    listed = [{"node": "emqx@1", "version": "5.8.9", "node_status": "stopped"}]
+    emqx.answers["/nodes"] = (200, "application/json", json.dumps(listed))
+    with pytest.raises(ServerError, match="the node emqx@1 is not running, says its cluster"):
+        client_of(None, ONE_NODE).poll()
+
+
+def test_one_node_alone_is_asked_without_a_list_of_nodes_too(emqx: FakeEmqx) -> None:
+    emqx.rows = rows("a")
+    emqx.answers["/status"] = (200, "application/json", '{"rel_vsn":"5.8.9"}')
+    for status in (403, 500):
+        emqx.answers["/nodes"] = (status, "application/json", "{}")
+        found = client_of(None, ONE_NODE).poll()
+        assert set(found.rows) == {"a"}
+        assert found.nodes == {"emqx@1": NodeState.RUNNING}
+
+
+def test_a_500_for_one_node_alone_says_where_its_name_comes_from(emqx: FakeEmqx) -> None:
+    emqx.answers["/nodes"] = (403, "application/json", "{}")
+    emqx.answers["/clients"] = (500, "application/json", '{"code":"NODE_DOWN"}')
+    with pytest.raises(ServerError, match=r"NODE_DOWN.*; check that emqx\.node, emqx@1, is one"):
+        client_of(None, ONE_NODE).poll()

@@ -35,7 +35,7 @@ def test_a_scrape_in_a_hurry_gets_the_last_good_data_while_the_poll_goes_on(cloc
         wait_until(lambda: scrape(url, IMPATIENT).of_clients != good.of_clients)
         later = scrape(url)
         assert later.by("messages_processed_total", "direction") == {"rx": 8, "tx": 3}
-    assert questions(broker) == ["/nodes", "/clients", "/clients"]
+    assert questions(broker) == ["/nodes", "/clients", "/configs/global_zone", "/clients"]
 
 
 def test_ten_scrapes_at_once_share_one_poll(clock: Clock) -> None:
@@ -56,7 +56,7 @@ def test_ten_scrapes_at_once_share_one_poll(clock: Clock) -> None:
         patient = list(pool.map(lambda _: scrape(url), range(10)))
         for exposition in patient:
             assert exposition.by("connected", "alias") == {"Room": 1, "Ghost": 0}
-    assert questions(broker) == ["/nodes", "/clients"]
+    assert questions(broker) == ["/nodes", "/clients", "/configs/global_zone"]
     assert broker.most_in_flight == 1
 
 
