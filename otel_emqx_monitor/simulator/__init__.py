@@ -15,6 +15,7 @@ from otel_emqx_monitor.simulator.answers import Answer
 from otel_emqx_monitor.simulator.broker import DEFAULT_KEY, DEFAULT_SECRET, Broker
 from otel_emqx_monitor.simulator.cluster import Cluster
 from otel_emqx_monitor.simulator.fleet import ClientSource, ProceduralFleet, StaticFleet
+from otel_emqx_monitor.simulator.integration import Integration
 from otel_emqx_monitor.simulator.server import Simulator
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Broker",
     "ClientSource",
     "Cluster",
+    "Integration",
     "ProceduralFleet",
     "Simulator",
     "StaticFleet",
