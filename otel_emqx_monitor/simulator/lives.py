@@ -23,7 +23,7 @@ MQUEUE_MAX = 1000
 INFLIGHT_MAX = 32
 
 #: The counters of the socket disappear this long after the refresh that follows a disconnect.
-_SOCKET_CLOSES_AFTER_MS = 2000
+SOCKET_CLOSES_AFTER_MS = 2000
 _QOS_BLOCK = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_OF_A_WAVE = 900
@@ -51,7 +51,7 @@ def moment(device: Device, now_ms: int, refresh_ms: int) -> Moment:
     if age_ms < device.up_ms:
         return Moment(connection, True, age_ms - age_ms % refresh_ms, 0, closed=False)
     away_ms = age_ms - device.up_ms
-    if away_ms < refresh_ms + _SOCKET_CLOSES_AFTER_MS:
+    if away_ms < refresh_ms + SOCKET_CLOSES_AFTER_MS:
         last_ms = device.up_ms - 1
         return Moment(connection, False, last_ms - last_ms % refresh_ms, 0, closed=False)
     return Moment(connection, False, device.up_ms, away_ms, closed=True)
@@ -72,10 +72,10 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
     """Return the fields of a row that say who the client is and how it is connected."""
     kind = device.kind
     connected_ms = device.first_ms + at.connection * device.period_ms
-    connected_at = _rfc3339(connected_ms)
+    connected_at = rfc3339(connected_ms)
     created_at = connected_at
     if kind.keeps_session:
-        created_at = _rfc3339(device.first_ms - device.older * device.period_ms)
+        created_at = rfc3339(device.first_ms - device.older * device.period_ms)
     index = device.index
     row: dict[str, object] = {
         "clientid": device.client_id,
@@ -108,7 +108,7 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
         "heap_size": 987 if at.connected else 2586,
     }
     if not at.connected:
-        row["disconnected_at"] = _rfc3339(connected_ms + device.up_ms)
+        row["disconnected_at"] = rfc3339(connected_ms + device.up_ms)
         row["disconn_props"] = {}
     return row
 
@@ -209,7 +209,7 @@ def _dropped_in_earlier_connections(device: Device, at: Moment) -> int:
     return (at.connection + device.older) * in_each
 
 
-def _rfc3339(ms: int) -> str:
+def rfc3339(ms: int) -> str:
     """Return the text of an instant as EMQX prints it: milliseconds, and an offset, never ``Z``."""
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
 

@@ -10,9 +10,18 @@ import yaml
 from click.testing import CliRunner, Result
 
 from otel_emqx_monitor.cli import main
-from otel_emqx_monitor.simulator import Answer, Broker, Integration, Simulator, StaticFleet
+from otel_emqx_monitor.simulator import (
+    Answer,
+    Broker,
+    Integration,
+    Script,
+    Simulator,
+    StaticFleet,
+    Webhook,
+)
 from otel_emqx_monitor.simulator.integration import Post
 from tests.simulator.asking import ask, body
+from tests.simulator.scripts import busy_minute, receiver
 
 TOKEN = "t0ken-4f1b"
 URL = "http://agent:9671"
@@ -356,3 +365,29 @@ def test_token_never_stands_in_what_emqx_is_quoted_with(run: Run, simulator: Sim
     assert result.exit_code == 3
     assert "BAD_REQUEST: bad value Bearer ********" in result.output
     assert "connector otel_emqx_monitor: created" in result.output
+
+
+def test_what_it_set_up_is_what_reaches_the_agent(tmp_path: Path) -> None:
+    script = Script()
+    end = busy_minute(script, clients=30)
+    broker = Broker(source=script)
+    with receiver() as agent, Webhook(script, broker.integration) as webhook:
+        with Simulator(broker) as simulator:
+            result = run_against(simulator, tmp_path, "--url", agent.url, "--topic", "up/#")
+        assert result.exit_code == 0
+        webhook.run_to(end)
+    total = script.total()
+    presence = [event for event in agent.events if event["event"].startswith("client.")]
+    messages = [event for event in agent.events if event not in presence]
+    assert len(presence) == total.connections + total.disconnections.total()
+    assert len(messages) == (
+        total.received.total()
+        + total.sent.total()
+        + total.acked
+        + total.messages_dropped.total()
+        + total.deliveries_dropped.total()
+    )
+    assert all(isinstance(event["connected_at"], int) for event in presence)
+    assert all(event["qos"] in (0, 1, 2) for event in messages)
+    assert {event["payload_bytes"] for event in messages} == {1}
+    assert agent.posts[0][1]["authorization"] == f"Bearer {TOKEN}"
