@@ -1,19 +1,16 @@
 """Wires the parts together: a configuration in, a running agent out."""
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_emqx_monitor.cache import Freshness, SnapshotCache
+from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.config import Config, OtlpConfig, load
-from otel_emqx_monitor.emqx.client import EmqxClient
-from otel_emqx_monitor.instruments import PUSH, fields_for
-from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.signals import stop_signal
-from otel_emqx_monitor.snapshot import Source, Watched
+from otel_emqx_monitor.snapshot import Source
+from otel_emqx_monitor.watching import Watch
 
 if TYPE_CHECKING:
     from otel_emqx_monitor.readers.otlp import OtlpReader
@@ -27,20 +24,17 @@ _LAST_PUSH_SECONDS = 7.5
 def open_source(config_path: str | Path | None = None) -> Source:
     """Return a source of snapshots for applications that embed the instruments.
 
+    With ``polling.interval_seconds`` it begins to poll at once, in a thread of its own.
+
     Args:
         config_path: the YAML file; ``None`` takes the default places.
 
     Raises:
         ConfigError: the file cannot be used; the message lists all that is wrong.
     """
-    config = load(None if config_path is None else Path(config_path))
-    return _make_cache(config, _make_client(config))
-
-
-def watched(config: Config) -> list[Watched]:
-    """Return the clients that ``config`` names, in its order."""
-    broker = config.emqx.alias
-    return [Watched(one.alias, one.client_id, broker) for one in config.monitored_clients]
+    watch = Watch(load(None if config_path is None else Path(config_path)))
+    watch.start()
+    return watch.cache
 
 
 class Agent:
@@ -57,18 +51,18 @@ class Agent:
     """
 
     def __init__(self, config: Config, *, serve: bool = True, push: bool = False) -> None:
-        self._client = _make_client(config)
-        self._cache = _make_cache(config, self._client, push=push)
-        self._watching = f"{len(config.monitored_clients)} clients of {config.emqx.alias}"
+        self._watch = Watch(config, push=push)
+        self._watching = f"{config.whom} of {config.emqx.alias}"
         self._anybody = bool(config.monitored_clients)
-        self._reader = PrometheusReader(self._cache) if serve else None
+        cache = self._watch.cache
+        self._reader = PrometheusReader(cache) if serve else None
         self._pusher: OtlpReader | None = None
         if push:
-            self._pusher = _make_pusher(config, config.otlp or OtlpConfig(), self._cache)
+            self._pusher = _make_pusher(config, config.otlp or OtlpConfig(), cache)
         self._server: MetricsServer | None = None
         if self._reader:
             where = config.prometheus
-            self._server = MetricsServer(self._cache, self._reader, where.address, where.port)
+            self._server = MetricsServer(cache, self._reader, where.address, where.port)
 
     @property
     def url(self) -> str:
@@ -76,7 +70,8 @@ class Agent:
         return self._server.url if self._server else ""
 
     def start(self) -> None:
-        """Begin to serve and to push; the first reader makes the first poll."""
+        """Begin to poll, to serve and to push; without a schedule the first reader polls first."""
+        self._watch.start()
         if self._server:
             self._server.start()
             log.info("serving the metrics of %s on %smetrics", self._watching, self.url)
@@ -93,7 +88,7 @@ class Agent:
         """Push a last time, cut off a poll under way, let answers under way finish; within 10 s."""
         if self._pusher:
             self._pusher.stop(_LAST_PUSH_SECONDS)
-        self._client.close()
+        self._watch.stop()
         if self._server:
             self._server.stop()
 
@@ -111,28 +106,6 @@ def run(config: Config, *, serve: bool, push: bool) -> None:
         wait_for_stop()
         log.info("stopping")
         agent.stop()
-
-
-def _make_client(config: Config) -> EmqxClient:
-    return EmqxClient(
-        config.emqx,
-        fields_for(config.prometheus.flags),
-        [client.client_id for client in config.monitored_clients],
-        deadline_seconds=config.polling.deadline_seconds,
-    )
-
-
-def _make_cache(config: Config, client: EmqxClient, *, push: bool = False) -> SnapshotCache:
-    targets = watched(config)
-    flags = config.prometheus.flags
-    return SnapshotCache(
-        config.emqx.alias,
-        client.poll,
-        partial(assess, watched=targets),
-        nothing_known(targets),
-        Freshness(config.prometheus.ttl_seconds, config.stale_after_seconds),
-        flags=flags | {PUSH} if push else flags,
-    )
 
 
 def _make_pusher(config: Config, settings: OtlpConfig, cache: SnapshotCache) -> "OtlpReader":

@@ -1,7 +1,9 @@
-"""One poll at a time, shared by all readers for ``ttl_seconds``.
+"""One poll at a time, shared by all readers.
 
-* A snapshot is fresh for ``ttl`` seconds from the start of its poll. The first to ask after that
-  starts the next poll; whoever asks meanwhile waits for the same one.
+* On demand a snapshot is fresh for ``ttl`` seconds from the start of its poll. The first to ask
+  after that starts the next poll; whoever asks meanwhile waits for the same one.
+* On a schedule of its own (``Freshness.scheduled``) somebody else calls ``poll``, readers start
+  none and wait for none.
 * A failed poll is remembered too: EMQX is asked again after ``ttl``, then at growing intervals, so
   that neither scrapes nor pushes hammer a broken broker.
 * While polls fail the last good data stays, until it is ``stale_after`` seconds old. From then on
@@ -20,8 +22,9 @@ from dataclasses import dataclass, replace
 from otel_emqx_monitor import background
 from otel_emqx_monitor.emqx.errors import Closed, EmqxError, Reason
 from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.fleet import Fleet
 from otel_emqx_monitor.outage import Outage
-from otel_emqx_monitor.snapshot import Fleet, Health, Pushes, Snapshot
+from otel_emqx_monitor.snapshot import Health, Pushes, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +40,14 @@ _EARLY_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Freshness:
-    """``ttl``: seconds that a poll is good for. ``stale_after``: seconds until it is worthless."""
+    """``ttl``: seconds that a poll is good for. ``stale_after``: seconds until it is worthless.
+
+    ``scheduled``: whether polls are made on a schedule, and not when a reader asks.
+    """
 
     ttl: float
     stale_after: float
+    scheduled: bool = False
 
 
 class SnapshotCache:
@@ -50,7 +57,7 @@ class SnapshotCache:
         broker: the alias of the broker.
         poll: asks EMQX; raises ``EmqxError`` when that fails.
         assess: makes the fleet of a poll.
-        nobody_known: the fleet in which every client is unknown.
+        initial: the fleet before the first poll, in which every client is unknown.
         freshness: how long polls are good for.
         flags: the ``enable_*`` flags that are on.
         clock: monotonic seconds.
@@ -62,7 +69,7 @@ class SnapshotCache:
         broker: str,
         poll: Callable[[], Poll],
         assess: Callable[[Poll], Fleet],
-        nobody_known: Fleet,
+        initial: Fleet,
         freshness: Freshness,
         *,
         flags: frozenset[str] = frozenset(),
@@ -72,7 +79,6 @@ class SnapshotCache:
         self.flags = flags
         self._poll = poll
         self._assess = assess
-        self._nobody_known = nobody_known
         self._freshness = freshness
         self._clock = clock
         self._lock = threading.Lock()
@@ -82,7 +88,7 @@ class SnapshotCache:
         self._outage = Outage(log, "EMQX answers again", "failed polls")
         self._snapshot = Snapshot(
             broker,
-            nobody_known,
+            initial,
             Health(
                 up=None,
                 last_success=None,
@@ -96,13 +102,23 @@ class SnapshotCache:
     def refresh(self) -> "Future[None] | None":
         """Start a poll if one is due; return the one under way, or ``None`` when none is needed.
 
-        The future never holds an exception.
+        The future never holds an exception. On a schedule none is ever needed.
         """
+        if self._freshness.scheduled:
+            return None
         with self._lock:
             if self._running is None and self._clock() >= self._next_poll:
                 began = self._clock()
                 self._running = background.start("poll", lambda: self._run(began))
             return self._running
+
+    def poll(self) -> int:
+        """Poll now, in this thread; return how many polls have failed in a row since the last good.
+
+        For a schedule, whose thread is the only one that may call it.
+        """
+        self._run(self._clock())
+        return self._outage.failures
 
     def current(self) -> Snapshot:
         """Return what is known now, without asking EMQX."""
@@ -113,7 +129,7 @@ class SnapshotCache:
             )
             if stale:
                 self._good_since = None
-                self._snapshot = replace(self._snapshot, fleet=self._nobody_known)
+                self._snapshot = replace(self._snapshot, fleet=self._snapshot.fleet.forgotten())
             return self._snapshot
 
     def snapshot(self) -> Snapshot:

@@ -1,9 +1,7 @@
 """The commands: options in, messages and exit codes out."""
 
 import os
-import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,13 +13,13 @@ from otel_emqx_monitor.version import __version__
 if TYPE_CHECKING:
     from otel_emqx_monitor.config import Config
     from otel_emqx_monitor.emqx.broker import Broker
-    from otel_emqx_monitor.snapshot import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_CODES = {
-    0: "Done. `check`: all monitored clients are connected, or `--all` was given.",
-    1: "`check`: some monitored clients are not connected. Else: the port cannot be listened on.",
+    0: "Done. `check`: all monitored clients are connected, or were seen as lately as expected, or "
+    "`--all` was given.",
+    1: "`check`: some monitored clients were not. Else: the port cannot be listened on.",
     2: "Wrong usage or wrong configuration.",
     3: "EMQX could not be asked.",
 }
@@ -139,52 +137,31 @@ def _run(config: "Config", *, serve: bool, push: bool) -> None:
 @main.command()
 @click.option("--all", "everyone", is_flag=True, help="All clients, not only the monitored ones.")
 @click.option("--output", type=click.Choice(["table", "json", "csv"]), default="table")
+@click.option(
+    "--watch",
+    "seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1, 86_400),
+    help="Ask again every so many seconds, and draw the table in place, until Ctrl-C.",
+)
 @_config_option
 @_log_options
 @click.pass_context
-def check(ctx: click.Context, everyone: bool, output: str) -> None:
+def check(ctx: click.Context, everyone: bool, output: str, seconds: float | None) -> None:
     """Ask EMQX once and print how the clients are.
 
-    Exit code 0: all monitored clients are connected, or --all was given; 1: some are not; 2: wrong
-    usage or configuration; 3: EMQX could not be asked.
+    Exit code 0: all monitored clients are connected, or were seen as lately as expected, or --all
+    was given; 1: some were not; 2: wrong usage or configuration; 3: EMQX could not be asked.
     """
-    from otel_emqx_monitor import report
-    from otel_emqx_monitor.agent import watched
-    from otel_emqx_monitor.emqx.client import EmqxClient
-    from otel_emqx_monitor.presence import assess
+    from otel_emqx_monitor import checking
 
+    if seconds is not None and output != "table":
+        raise click.UsageError(f"--watch draws a table; it does not go with --output {output}")
     config = _load_config()
     _start_logging()
-    targets = None if everyone else watched(config)
-    client = EmqxClient(
-        config.emqx,
-        report.FIELDS,
-        None if targets is None else [target.client_id for target in targets],
-        deadline_seconds=config.polling.deadline_seconds,
-    )
-    fleet = assess(client.poll(), targets)
-    click.echo(_report(fleet, config.emqx.alias, output, everyone))
-    ctx.exit(0 if everyone else report.exit_code(fleet))
-
-
-def _report(fleet: "Fleet", broker: str, output: str, everyone: bool) -> bytes | str:
-    from otel_emqx_monitor import report
-
-    now = datetime.now(UTC)
-    if output == "json":
-        return report.render_json(fleet, broker, now)
-    if output == "csv":
-        # As bytes: click would take what looks like a colour out of a client id.
-        return report.render_csv(fleet).removesuffix("\n").encode()
-    table = report.render_table(
-        fleet,
-        now,
-        title_column="Client ID" if everyone else "Alias",
-        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
-        encoding=sys.stdout.encoding,
-    )
-    noun = "clients" if everyone else "monitored"
-    return "\n".join([*table, report.summary(fleet, noun=noun)])
+    if seconds is None:
+        ctx.exit(checking.check(config, output, everyone=everyone))
+    ctx.exit(checking.watch(config, seconds, everyone=everyone))
 
 
 @main.command()
@@ -200,15 +177,16 @@ def validate(connect: bool, show: bool) -> None:
     if show:
         click.echo(effective_yaml(config), nl=False)
     else:
-        click.echo(f"The configuration is valid: {_count(config)} of {config.emqx.alias}.")
+        click.echo(f"The configuration is valid: {config.whom} of {config.emqx.alias}.")
     if connect:
         _start_logging()
         click.echo(_probe(config), err=show)
 
 
 def _probe(config: "Config") -> str:
-    """Ask EMQX who it is, whether it shows its clients, and how often; two lines for people."""
+    """Ask EMQX who it is, whether it shows its clients, and how fresh; some lines for people."""
     from otel_emqx_monitor.emqx.client import EmqxClient
+    from otel_emqx_monitor.freshness import advice, in_words
     from otel_emqx_monitor.text import printable
 
     client = EmqxClient(
@@ -216,10 +194,12 @@ def _probe(config: "Config") -> str:
     )
     broker = client.probe()
     versions = ", ".join(sorted({printable(version, 40) for version in broker.versions}))
-    return (
+    works = (
         f"EMQX {versions or 'of unknown version'} at {config.emqx.api_url} accepts the API key and"
-        f" shows its clients ({_nodes(broker)}).\n{_refresh(broker.refresh_seconds)}"
+        f" shows its clients ({_nodes(broker)})."
     )
+    refresh = broker.refresh_seconds
+    return "\n".join([works, in_words(refresh), *advice(refresh, config)])
 
 
 def _nodes(broker: "Broker") -> str:
@@ -232,19 +212,6 @@ def _nodes(broker: "Broker") -> str:
     text = f"{running} running node{'' if running == 1 else 's'}"
     others = sorted(printable(node.node, 200) for node in broker.nodes if not node.runs)
     return f"{text}, not running: {', '.join(others)}" if others else text
-
-
-def _refresh(seconds: float | None) -> str:
-    if seconds is None:
-        return "This key cannot read mqtt.idle_timeout; counters are taken to move every 15 s."
-    if seconds == float("inf"):
-        return "Its counters move only when a client connects: mqtt.idle_timeout is infinity."
-    return f"Its counters move every {seconds:g} s (mqtt.idle_timeout)."
-
-
-def _count(config: "Config") -> str:
-    count = len(config.monitored_clients)
-    return f"{count} monitored client{'' if count == 1 else 's'}"
 
 
 @main.command("setup-events")

@@ -1,29 +1,45 @@
 """How a command learns that it should end."""
 
+import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import Protocol
+
+from otel_emqx_monitor.deadline import Deadline
+
+
+class WaitForStop(Protocol):
+    """What waits for a signal."""
+
+    def __call__(self, seconds: float = math.inf) -> bool:
+        """Wait until one comes, ``seconds`` at most; return whether one has come."""
 
 
 @contextmanager
-def stop_signal() -> Iterator[Callable[[], None]]:
-    """Give a function that waits for SIGTERM or SIGINT; only in the main thread."""
+def stop_signal() -> Iterator["WaitForStop"]:
+    """Give what waits for SIGTERM or SIGINT; only in the main thread."""
     stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopped.set()
 
-    def wait() -> None:
-        # The system may hand a signal to another thread, which does not wake this one; Python runs
-        # the handler here and only when this thread does something.
-        while not stopped.wait(timeout=0.5):
-            pass
-
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield wait
+        yield partial(_wait, stopped)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _wait(stopped: threading.Event, seconds: float = math.inf) -> bool:
+    # The system may hand a signal to another thread, which does not wake this one; Python runs the
+    # handler here and only when this thread does something.
+    deadline = Deadline(seconds)
+    while not stopped.wait(timeout=min(0.5, deadline.remaining)):
+        if deadline.expired:
+            return False
+    return True

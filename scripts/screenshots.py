@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 import requests
+from otel_emqx_monitor.presence import assess
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
@@ -14,9 +15,8 @@ from otel_emqx_monitor import report
 from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.emqx.client import EmqxClient
-from otel_emqx_monitor.presence import assess
+from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.simulator import Broker, ProceduralFleet, Simulator
-from otel_emqx_monitor.snapshot import Watched
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 NOW = datetime(2026, 11, 22, 17, 30, tzinfo=UTC).timestamp()

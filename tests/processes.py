@@ -20,7 +20,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from otel_emqx_monitor.instruments import PREFIX
+from otel_emqx_monitor.metric import PREFIX
 from otel_emqx_monitor.simulator import DEFAULT_KEY, DEFAULT_SECRET
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ import pytest
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.emqx.errors import CannotConnect, Reason, TimedOut
 from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.presence import assess, nothing_known
-from otel_emqx_monitor.snapshot import Snapshot, State, Watched
-from tests.fleets import connected, poll
+from otel_emqx_monitor.fleet import State, Watched
+from otel_emqx_monitor.snapshot import Snapshot
+from tests.fleets import assess, connected, nothing_known, poll
 
 WATCHED = [Watched("A", "a"), Watched("B", "b")]
 

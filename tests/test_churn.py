@@ -16,17 +16,17 @@ from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.columns import Block, Column, Group, Labels
 from otel_emqx_monitor.config import PrometheusConfig
 from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.fleet import Client, Fleet, Watched
 from otel_emqx_monitor.instruments import register
 from otel_emqx_monitor.meter import BulkMeterProvider
-from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers.exporter import Result
 from otel_emqx_monitor.readers.exposition import OPENMETRICS, TEXT
 from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule
 from otel_emqx_monitor.readers.otlp_bytes import requests
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
-from otel_emqx_monitor.snapshot import Client, Fleet, Outcome, Snapshot, Watched
-from tests.fleets import connected, poll
+from otel_emqx_monitor.snapshot import Outcome, Snapshot
+from tests.fleets import assess, connected, nothing_known, poll
 from tests.peers import answering, http, peer
 from tests.processes import PATIENCE_SECONDS, Serving, settings, wait_until, write_config
 
@@ -125,7 +125,7 @@ def test_clients_that_are_gone_leave_nothing_behind_while_the_agent_goes_on() ->
             sender.wait_for(churn.client_ids[-1])
             del snapshot
             assert rounds_alive() == {f"round-{number}"}
-            counted.append(alive(Watched, Client, Fleet))
+            counted.append(alive(Watched, Fleet))
     assert counted[0][Watched] >= CLIENTS
     assert counted == 5 * counted[:1]
 

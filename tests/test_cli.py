@@ -135,12 +135,19 @@ def test_validate_needs_no_broker(home: Path) -> None:
     )
 
 
+def test_validate_counts_clients_and_patterns(home: Path) -> None:
+    config = settings("http://localhost:1", "a", "b")
+    config["monitored_clients"].append({"client_id_glob": "*"})
+    valid = "The configuration is valid: 2 monitored clients and 1 pattern of clients of lab.\n"
+    assert run("validate", "--cfg", write(home, config)).output == valid
+
+
 def test_validate_connect_tells_who_answered(home: Path, broker: Simulator) -> None:
     result = run("validate", "--connect", "--cfg", write(home, settings(broker.url, "dev-a")))
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1:] == [
         f"EMQX 5.8.9 at {broker.url}v5 accepts the API key and shows its clients (1 running node).",
-        "Its counters move every 15 s (mqtt.idle_timeout).",
+        "Counters move every 15 s (mqtt.idle_timeout).",
     ]
 
 
@@ -171,10 +178,10 @@ def test_validate_connect_tells_how_the_cluster_is_and_what_the_key_may_not_read
 @pytest.mark.parametrize(
     "idle_timeout, line",
     [
-        ("1500ms", "Its counters move every 1.5 s (mqtt.idle_timeout)."),
+        ("1500ms", "Counters move every 1.5 s (mqtt.idle_timeout)."),
         (
             "infinity",
-            "Its counters move only when a client connects: mqtt.idle_timeout is infinity.",
+            "Counters move only when a client connects: mqtt.idle_timeout is infinity.",
         ),
     ],
 )

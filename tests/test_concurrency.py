@@ -17,28 +17,32 @@ from opentelemetry.sdk.resources import Resource
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import PrometheusConfig
-from otel_emqx_monitor.emqx.rows import Poll, Row
-from otel_emqx_monitor.instruments import PREFIX
-from otel_emqx_monitor.presence import assess, nothing_known
+from otel_emqx_monitor.emqx.rows import Poll, Row, attribute
+from otel_emqx_monitor.fleet import Watched
+from otel_emqx_monitor.instruments import enabled
+from otel_emqx_monitor.metric import PREFIX
 from otel_emqx_monitor.readers.exporter import Result
 from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
-from otel_emqx_monitor.snapshot import Outcome, Watched
+from otel_emqx_monitor.snapshot import Outcome
+from tests.fleets import assess, nothing_known
 from tests.processes import wait_until
 
 CLIENTS, SCRAPERS, SCRAPES = 60, 8, 12
 
-#: In all a client has: whether it is connected, and a series for each of 20 counts.
-SERIES = CLIENTS * 21
+#: In all a client has: whether it is connected, and a series for each of 24 counts.
+SERIES = CLIENTS * 25
 
 WATCHED = [Watched(f"alias {number}", f"id-{number}", "broker") for number in range(CLIENTS)]
-COUNTS = [
-    name
-    for name in Row.__struct_fields__
-    if name not in {"clientid", "username", "connected", "connected_at", "created_at", "keepalive"}
-]
-FLAGS = frozenset(name for name in PrometheusConfig.model_fields if name.startswith("enable_"))
+#: The flags of what stands in rows; what is remembered of a client is no number of a poll.
+FLAGS = frozenset(name for name in PrometheusConfig.model_fields if name.startswith("enable_")) - {
+    "enable_last_seen",
+    "enable_connection_counters",
+    "enable_client_info",
+}
+COUNTS = [attribute(field) for metric in enabled(FLAGS) for field in sorted(metric.fields)]
+COUNTS = [name for name in COUNTS if name not in {"connected", "connected_at", "created_at"}]
 
 #: Where the number of a poll stands in an exposition besides.
 POLLED_AT = re.compile(rf"^{PREFIX}last_success_timestamp_seconds\{{.*\}} (\S+)$", re.MULTILINE)

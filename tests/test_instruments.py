@@ -6,7 +6,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 
 from otel_emqx_monitor.config import PrometheusConfig
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.instruments import METRICS, Metric, enabled, fields_for, register
+from otel_emqx_monitor.instruments import METRICS, enabled, fields_for, register
+from otel_emqx_monitor.metric import Metric
 from otel_emqx_monitor.snapshot import Snapshot
 from tests.fleets import CALM, FixedSource, connected, snapshot
 
@@ -32,7 +33,7 @@ def names(flags: frozenset[str]) -> list[str]:
     return [metric.exposition_name for metric in enabled(flags)]
 
 
-CLIENT_METRICS_BY_FLAG = {
+CLIENT_METRICS_BY_FLAG: dict[str, list[str]] = {
     "enable_subscription_count": ["subscriptions"],
     "enable_inflight_metrics": ["inflights"],
     "enable_dates": ["created_at", "connected_at"],
@@ -42,6 +43,11 @@ CLIENT_METRICS_BY_FLAG = {
     "enable_reason_split": ["messages_dropped_by_reason"],
     "enable_bytes_metrics": ["bytes"],
     "enable_packet_metrics": ["packets"],
+    "enable_last_seen": ["last_seen_timestamp_seconds", "disconnected_at_timestamp_seconds"],
+    "enable_connection_counters": ["connections"],
+    "enable_queue_metrics": ["mqueue_length", "mqueue_dropped", "awaiting_rel"],
+    "enable_keepalive": ["keepalive_seconds"],
+    "enable_client_info": ["client_info"],
 }
 
 
@@ -63,6 +69,10 @@ def test_with_no_flag_only_presence_and_the_agent_s_own_metrics_exist() -> None:
         "emqx_client_monitor_poll_duration_seconds",
         "emqx_client_monitor_poll_errors_total",
         "emqx_client_monitor_clients",
+        "emqx_client_monitor_clients_over_limit",
+        "emqx_client_monitor_nodes",
+        "emqx_client_monitor_node_up",
+        "emqx_client_monitor_broker_refresh_seconds",
         "emqx_client_monitor_build_info",
     ]
 
@@ -71,7 +81,7 @@ def test_only_the_fields_of_enabled_metrics_are_needed() -> None:
     identity = {"clientid", "username", "connected", "connected_at"}
     assert fields_for(frozenset()) == identity
     assert fields_for(frozenset({"enable_bytes_metrics"})) == identity | {"recv_oct", "send_oct"}
-    assert len(fields_for(EVERY)) == len(identity) + 3 + 18
+    assert len(fields_for(EVERY)) == len(identity) + 3 + 18 + 9
 
 
 def test_every_field_that_is_asked_for_is_one_that_rows_have() -> None:

@@ -15,10 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otel_emqx_monitor.emqx.client import EmqxClient
 from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.fleet import State, Watched
 from otel_emqx_monitor.instruments import fields_for
-from otel_emqx_monitor.presence import assess
 from otel_emqx_monitor.simulator import Broker, ProceduralFleet, Simulator, StaticFleet
-from otel_emqx_monitor.snapshot import State, Watched
+from tests.fleets import assess
 from tests.real.agents import config_on, running, truth
 
 START = 1_790_000_000.0

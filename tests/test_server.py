@@ -8,12 +8,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.presence import assess, nothing_known
+from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.readers.exposition import OPENMETRICS, TEXT
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
 from otel_emqx_monitor.server import MetricsServer, accepts_gzip, scrape_wait
-from otel_emqx_monitor.snapshot import Watched
-from tests.fleets import connected, poll
+from tests.fleets import assess, connected, nothing_known, poll
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"

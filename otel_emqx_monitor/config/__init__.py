@@ -10,21 +10,25 @@ from otel_emqx_monitor.config.load import default_path, load
 from otel_emqx_monitor.config.model import (
     Config,
     EmqxConfig,
+    ExcludedClient,
     MonitoredClient,
     OtlpConfig,
     PollingConfig,
     PrometheusConfig,
+    StateConfig,
 )
 
 __all__ = [
     "Config",
     "ConfigError",
     "EmqxConfig",
+    "ExcludedClient",
     "MonitoredClient",
     "OtlpConfig",
     "PollingConfig",
     "Problem",
     "PrometheusConfig",
+    "StateConfig",
     "default_path",
     "effective_yaml",
     "load",

@@ -21,6 +21,7 @@ from otel_emqx_monitor.config.errors import Location, Problems
 
 #: More levels than any configuration has; bounds recursion.
 DEEPEST: Final = 20
+_TOO_DEEP: Final = f"is nested more than {DEEPEST} levels deep"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCALARS = yaml.SafeLoader("")  # knows which plain scalars are numbers, booleans, dates or null
 _CONSTRUCT: Final[Mapping[str, Callable[[yaml.ScalarNode], object]]] = {
@@ -80,6 +81,8 @@ def _syntax_problem(text: str, error: yaml.YAMLError, of: str) -> str:
     problem = re.sub(r" '[^']{2,}'", "", error.problem or "syntax error")
     lines = text.splitlines()
     char = lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
+    if "nesting depth" in problem:  # libyaml's own limit, from 0.2.6 on, comes before ours
+        return f"line {mark.line + 1}{of}: {_TOO_DEEP}"
     if char == "\t":
         problem = "a tab, where YAML wants spaces"
     elif "cannot start any token" in problem:
@@ -111,7 +114,7 @@ class _Builder:
 
     def _node(self, event: yaml.Event, where: Location) -> object:
         if len(where) > DEEPEST:
-            raise _Refused(f"{self._at(event)}: is nested more than {DEEPEST} levels deep")
+            raise _Refused(f"{self._at(event)}: {_TOO_DEEP}")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, where)
         anchor = event.anchor if isinstance(event, yaml.NodeEvent) else None

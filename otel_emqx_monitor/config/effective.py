@@ -13,6 +13,7 @@ _MASK = "'********'"
 def effective_yaml(config: Config) -> str:
     """Return ``config`` as YAML that loads again, with every key and with secrets masked.
 
+    The entries of lists have the keys that they were given; what is not there means nothing.
     A secret that came from a file is shown as that file's path, a header by its name. Text is
     quoted and escaped, so that a terminal can show it whatever it holds.
     """
@@ -21,12 +22,12 @@ def effective_yaml(config: Config) -> str:
         value = getattr(config, name)
         if isinstance(value, BaseModel):
             lines += [f"{name}:", *(f"  {line}" for line in _lines(value))]
-        elif value is None:
-            lines.append(f"{name}: null")
+        elif not isinstance(value, tuple):
+            lines.append(f"{name}: {scalar(value)}")
         elif value:
             lines.append(f"{name}:")
             for item in value:
-                first, *others = _lines(item)
+                first, *others = _entry_lines(item)
                 lines += [f"  - {first}", *(f"    {line}" for line in others)]
         else:
             lines.append(f"{name}: []")
@@ -46,6 +47,13 @@ def _lines(section: BaseModel) -> Iterator[str]:
             yield f"{key}:" if value else f"{key}: {{}}"
             yield from (f"  {_quoted(name)}: {scalar(item)}" for name, item in value.items())
         else:
+            yield f"{key}: {scalar(value)}"
+
+
+def _entry_lines(entry: BaseModel) -> Iterator[str]:
+    for key in type(entry).model_fields:
+        value = getattr(entry, key)
+        if value is not None:
             yield f"{key}: {scalar(value)}"
 
 

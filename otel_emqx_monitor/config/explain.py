@@ -117,6 +117,8 @@ def _unknown_key(where: Location) -> str:
     known = list(model.model_fields)
     if near := get_close_matches(str(key).lower(), known, n=1):
         return f"is not a known key; did you mean {path_text((*parents, near[0]))}?"
+    if key in Config.model_fields:
+        return "is not a known key here; it belongs to the top, outside of all sections"
     if elsewhere := [name for name, other in SECTIONS.items() if key in other.model_fields]:
-        return f"is not a known key here; it belongs to {elsewhere[0]}"
+        return f"is not a known key here; it belongs to {' or '.join(elsewhere)}"
     return f"is not a known key; known here: {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Reads the files that a configuration names: secrets, certificates and keys.
+"""Reads the files that a configuration names, and makes their paths absolute.
 
 Relative paths start from the folder of the configuration file, and ``~`` is the home folder.
 """
@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from stat import S_ISDIR
 
 from otel_emqx_monitor.config.environment import FromEnvironment
 from otel_emqx_monitor.config.errors import Problems
@@ -75,6 +76,8 @@ def read_files(values: Mapping[str, object], folder: Path, problems: Problems) -
         read["emqx"] = _emqx_with_files(emqx, folder, problems)
     if isinstance(otlp := values.get("otlp"), dict):
         read["otlp"] = _otlp_with_files(otlp, folder, problems)
+    if isinstance(state := values.get("state"), dict):
+        read["state"] = _state_with_file(state, folder, problems)
     return read
 
 
@@ -120,6 +123,23 @@ def _fill_secret(section: dict[str, object], name: str, folder: Path, problems: 
                 problems.add(("emqx", file_key), f"{refused}{_named(file, folder)}")
 
 
+def _state_with_file(
+    state: Mapping[str, object], folder: Path, problems: Problems
+) -> dict[str, object]:
+    section = dict(state)
+    file = section.get("path")
+    if file in (None, ""):
+        section.pop("path", None)
+    elif isinstance(file, str):
+        try:
+            path = _absolute(file, folder)
+            _check_place(path)
+            section["path"] = str(path)
+        except FileRefused as refused:
+            problems.add(("state", "path"), f"{refused}{_named(file, folder)}")
+    return section
+
+
 def _otlp_with_files(
     otlp: Mapping[str, object], folder: Path, problems: Problems
 ) -> dict[str, object]:
@@ -161,6 +181,20 @@ def _secret_in(path: Path) -> str:
     except ValueError as error:
         raise FileRefused(f"its content {error}") from None
     return secret
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a path at which no file can be; whether it can be written shows when it is opened."""
+    missing = FileRefused("its folder does not exist; create it, or name a file elsewhere")
+    try:
+        if not S_ISDIR(path.parent.stat().st_mode):
+            raise missing
+        if path.is_dir():
+            raise FileRefused("it is a folder; name a file in it")
+    except (FileNotFoundError, NotADirectoryError):
+        raise missing from None
+    except (OSError, ValueError) as error:
+        raise FileRefused(_reason(error)) from None
 
 
 def _check_bundle(path: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from otel_emqx_monitor.config.clients import repeats
 from otel_emqx_monitor.config.document import parse
 from otel_emqx_monitor.config.environment import substitute
 from otel_emqx_monitor.config.errors import ConfigError, Problem, Problems
 from otel_emqx_monitor.config.explain import explain, place
 from otel_emqx_monitor.config.files import FileRefused, read_files, read_text
-from otel_emqx_monitor.config.model import SECTIONS, Config, repeats
+from otel_emqx_monitor.config.model import Config
 from otel_emqx_monitor.config.standard import default_endpoint, follow_variables
 from otel_emqx_monitor.text import printable
 
@@ -62,16 +63,17 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     problems = Problems()
     document = _read(file, problems, is_default=path is None)
     values, sections = substitute(document, environ, problems)
-    # A section that is left empty, as when all its lines are comments, counts as missing: an empty
+    # What is left empty, as a section whose lines are all comments, counts as missing: an empty
     # `otlp:` does not push, `otlp: {}` does.
-    values = {key: item for key, item in values.items() if item is not None or key not in SECTIONS}
+    known = Config.model_fields
+    values = {key: item for key, item in values.items() if item is not None or key not in known}
     if isinstance(otlp := values.get("otlp"), dict):
         values["otlp"] = follow_variables(_without_refused(otlp, problems), environ)
     values = read_files(values, file.absolute().parent, problems)
     _find_repeats(values.get("monitored_clients"), problems)
     config = _validated(values, sections, problems, default_endpoint(environ))
     if config is None or problems:
-        raise ConfigError(str(file), problems.listed(tuple(SECTIONS)))
+        raise ConfigError(str(file), problems.listed(tuple(known)))
     return config
 
 
@@ -112,7 +114,9 @@ def _find_repeats(clients: object, problems: Problems) -> None:
     if not isinstance(clients, list):
         return
     mappings = [client if isinstance(client, dict) else {} for client in clients]
-    named = ((client.get("alias"), client.get("client_id")) for client in mappings)
+    # Without a client id the alias is a template, which may stand in many entries.
+    exact = [client if client.get("client_id") is not None else {} for client in mappings]
+    named = ((client.get("alias"), client.get("client_id")) for client in exact)
     for index, key, first in repeats(named):
         wrong = f"is the same as monitored_clients[{first}].{key}; it must be unique"
         problems.add(("monitored_clients", index, key), wrong)

@@ -1,8 +1,8 @@
 """The configuration as typed, immutable values; the README's reference is made from this file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,13 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from otel_emqx_monitor.config.clients import (
+    EVERYBODY,
+    ExcludedClient,
+    MonitoredClient,
+    named,
+    repeats,
+)
 from otel_emqx_monitor.config.otlp import OtlpConfig
 from otel_emqx_monitor.config.section import Section
 from otel_emqx_monitor.config.values import (
@@ -21,7 +28,6 @@ from otel_emqx_monitor.config.values import (
     ApiKey,
     ApiSecret,
     ApiUrl,
-    ClientId,
     Contradiction,
     Number,
     OptionalNumber,
@@ -35,11 +41,12 @@ __all__ = [
     "SECTIONS",
     "Config",
     "EmqxConfig",
+    "ExcludedClient",
     "MonitoredClient",
     "OtlpConfig",
     "PollingConfig",
     "PrometheusConfig",
-    "repeats",
+    "StateConfig",
 ]
 
 
@@ -85,16 +92,6 @@ class EmqxConfig(Section):
     )
 
 
-class MonitoredClient(Section):
-    """One MQTT client to watch."""
-
-    alias: Text = Field(description="Name of the client, the label `alias`; unique.")
-    client_id: ClientId = Field(
-        description="Its MQTT client id: any text of 1 to 65535 bytes of UTF-8; unique. "
-        "One that looks like a number needs quotes."
-    )
-
-
 class PrometheusConfig(Section):
     """What to export to Prometheus, and where."""
 
@@ -129,6 +126,22 @@ class PrometheusConfig(Section):
     enable_inflight_metrics: bool = Field(default=True, description="Messages in flight.")
     enable_subscription_count: bool = Field(default=True, description="Number of subscriptions.")
 
+    enable_last_seen: bool = Field(
+        default=False, description="When the client was last seen, and when it last disconnected."
+    )
+    enable_connection_counters: bool = Field(default=False, description="Connections seen.")
+    enable_queue_metrics: bool = Field(
+        default=False,
+        description="Length of the message queue, messages dropped from it, QoS 2 messages that "
+        "await their PUBREL.",
+    )
+    enable_keepalive: bool = Field(default=False, description="The keepalive interval.")
+    enable_client_info: bool = Field(
+        default=False,
+        description="A series of value 1 that says node, protocol version, username, clean start "
+        "and session expiry in its labels.",
+    )
+
     #: As in the original, a split comes only together with its total.
     NEEDS: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
@@ -149,17 +162,36 @@ class PrometheusConfig(Section):
 
 
 class PollingConfig(Section):
-    """When data of EMQX are too old, and how long one poll may take."""
+    """When to ask EMQX, when its data are too old, and how long one poll may take."""
 
+    interval_seconds: OptionalNumber = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Time from one poll to the next, whether anybody reads or not. When not set: "
+        "a poll is made when somebody reads and the last one is older than "
+        "`prometheus.ttl_seconds`.",
+    )
     stale_after_seconds: OptionalNumber = Field(
         default=None,
         gt=0,
         description="Age after which the last good data are no longer exported, counted from the "
-        "end of that poll; at least `prometheus.ttl_seconds`. When not set: 3 times that, at least "
-        "60.",
+        "end of that poll; at least `prometheus.ttl_seconds` and `polling.interval_seconds`. When "
+        "not set: 3 times the longer of these, at least 60.",
     )
     deadline_seconds: Number = Field(
         default=60.0, gt=0, le=3600, description="How long one poll of all clients may take."
+    )
+
+
+class StateConfig(Section):
+    """What is remembered when the agent restarts."""
+
+    path: Text | None = Field(
+        default=None,
+        description="File to keep what is known of clients that are gone, and cumulative counters; "
+        "its folder has to exist. Relative to the folder of the configuration; `~` is the home "
+        "folder. When not set: in memory only.",
     )
 
 
@@ -168,14 +200,44 @@ class Config(Section):
 
     emqx: EmqxConfig = Field(description="How to reach EMQX's REST API.")
     monitored_clients: tuple[MonitoredClient, ...] = Field(
-        default=(), description="The clients to watch, in the order of their table."
+        default=(),
+        description="The clients to watch, in the order of their table: each entry has exactly one "
+        "of `client_id`, `client_id_glob`, `client_id_regex` or `username`. `all` is short for one "
+        'entry with `client_id_glob: "*"`. An entry with `client_id` wins over all others and '
+        "over `exclude`; of the others the first that matches wins.",
+    )
+    exclude: tuple[ExcludedClient, ...] = Field(
+        default=(),
+        description="Clients not to watch though a pattern of `monitored_clients` matches them.",
+    )
+    max_clients: Whole = Field(
+        default=100_000,
+        ge=1,
+        le=1_000_000,
+        description="How many clients the patterns of `monitored_clients` may match, beside those "
+        "named by `client_id`. Of more the ones with the first client ids are watched, by the "
+        "order of their bytes.",
     )
     prometheus: PrometheusConfig = Field(
         default=PrometheusConfig(), description="What to export to Prometheus, and where."
     )
     polling: PollingConfig = Field(
         default=PollingConfig(),
-        description="How old data may become, and how long a poll may take.",
+        description="When to poll, how old data may become, and how long a poll may take.",
+    )
+    counters: Literal["live", "cumulative"] = Field(
+        default="live",
+        description="What counters say. `live`: what EMQX has of the client's present connection. "
+        "`cumulative`: the sum over its connections for as long as it is remembered, also while "
+        "it is gone.",
+    )
+    forget_after_seconds: Number = Field(
+        default=604_800.0,
+        gt=0,
+        description="How long a client is remembered that is gone; 604800 are seven days.",
+    )
+    state: StateConfig = Field(
+        default=StateConfig(), description="What is remembered when the agent restarts."
     )
     otlp: OtlpConfig | None = Field(
         default=None,
@@ -183,13 +245,26 @@ class Config(Section):
         "`otlp: {}`: as OpenTelemetry's standard variables say.",
     )
 
+    @field_validator("monitored_clients", mode="before")
+    @classmethod
+    def _everybody(cls, clients: object) -> object:
+        if not isinstance(clients, str):
+            return clients
+        if clients.strip().lower() == "all":
+            return EVERYBODY
+        raise ValueError("must be a list (lines that begin with '- ') or the word all")
+
     @field_validator("polling")
     @classmethod
-    def _outlives_ttl(cls, polling: PollingConfig, info: ValidationInfo) -> PollingConfig:
-        prometheus, stale = info.data.get("prometheus"), polling.stale_after_seconds
-        if prometheus is not None and stale is not None and stale < prometheus.ttl_seconds:
+    def _outlives_polls(cls, polling: PollingConfig, info: ValidationInfo) -> PollingConfig:
+        stale, interval = polling.stale_after_seconds, polling.interval_seconds
+        lasting = {"polling.interval_seconds": interval or 0.0}
+        if (prometheus := info.data.get("prometheus")) is not None:
+            lasting["prometheus.ttl_seconds"] = prometheus.ttl_seconds
+        longest = max(lasting, key=lambda key: lasting[key])
+        if stale is not None and stale < lasting[longest]:
             error = Contradiction(
-                f"must be at least prometheus.ttl_seconds, which is {prometheus.ttl_seconds:.15g}: "
+                f"must be at least {longest}, which is {lasting[longest]:.15g}: "
                 "data would end before they are asked for again, and come and go"
             )
             detail = InitErrorDetails(
@@ -200,44 +275,39 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _without_repeats(self) -> Self:
-        named = ((client.alias, client.client_id) for client in self.monitored_clients)
-        for index, key, first in repeats(named):
+        for index, key, first in repeats(named(self.monitored_clients)):
             raise ValueError(f"monitored_clients[{index}].{key} repeats that of [{first}]")
         return self
+
+    @property
+    def whom(self) -> str:
+        """Who is monitored, for a sentence: ``2 monitored clients and 1 pattern of clients``."""
+        patterns = sum(entry.client_id is None for entry in self.monitored_clients)
+        count = len(self.monitored_clients) - patterns
+        text = f"{count} monitored client{'' if count == 1 else 's'}"
+        if patterns:
+            text += f" and {patterns} pattern{'' if patterns == 1 else 's'} of clients"
+        return text
 
     @property
     def stale_after_seconds(self) -> float:
         """Age in seconds after which the last good data are stale."""
         if self.polling.stale_after_seconds is not None:
             return self.polling.stale_after_seconds
-        return max(60.0, 3 * self.prometheus.ttl_seconds)
+        interval = self.polling.interval_seconds or 0.0
+        return max(60.0, 3 * max(self.prometheus.ttl_seconds, interval))
 
 
-#: The model of each section; that of a list is the model of its items.
+#: The model of each section; that of a list is the model of its items. Other keys at the top are
+#: single values.
 SECTIONS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
     {
         "emqx": EmqxConfig,
         "monitored_clients": MonitoredClient,
+        "exclude": ExcludedClient,
         "prometheus": PrometheusConfig,
         "polling": PollingConfig,
+        "state": StateConfig,
         "otlp": OtlpConfig,
     }
 )
-
-
-def repeats(named: Iterable[tuple[object, object]]) -> Iterator[tuple[int, str, int]]:
-    """Find aliases and client ids that come more than once.
-
-    Args:
-        named: Alias and client id of each client; what is not text is passed over.
-
-    Yields:
-        The position of a repetition, ``alias`` or ``client_id``, and the position of the first.
-    """
-    seen: dict[tuple[str, str], int] = {}
-    for index, pair in enumerate(named):
-        for key, value in zip(("alias", "client_id"), pair, strict=True):
-            if isinstance(value, str):
-                first = seen.setdefault((key, value), index)
-                if first != index:
-                    yield index, key, first

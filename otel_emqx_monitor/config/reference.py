@@ -35,16 +35,22 @@ def reference() -> list[Key]:
 
 
 def _keys() -> Iterator[Key]:
-    for section, model in SECTIONS.items():
-        field = Config.model_fields[section]
-        prefix = section
+    for name, field in Config.model_fields.items():
+        if name not in SECTIONS:
+            yield _key(name, field)
+            continue
+        prefix = name
         if get_origin(field.annotation) is tuple:
-            yield Key(section, "list", "[]", field.description or "")
-            prefix = f"{section}[]"
+            yield Key(name, "list", "[]", field.description or "")
+            prefix = f"{name}[]"
         elif not field.is_required() and field.default is None:
-            yield Key(section, "mapping", "not set", field.description or "")
-        for name, item in model.model_fields.items():
-            yield Key(f"{prefix}.{name}", _type_text(item), _default(item), item.description or "")
+            yield Key(name, "mapping", "not set", field.description or "")
+        for key, item in SECTIONS[name].model_fields.items():
+            yield _key(f"{prefix}.{key}", item)
+
+
+def _key(place: str, field: FieldInfo) -> Key:
+    return Key(place, _type_text(field), _default(field), field.description or "")
 
 
 def _default(field: FieldInfo) -> str:

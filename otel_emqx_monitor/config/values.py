@@ -12,11 +12,15 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr
 from pydantic_core import PydanticKnownError
 
+from otel_emqx_monitor.config import patterns
 from otel_emqx_monitor.config.addresses import checked_host, normalised_api_url, normalised_endpoint
 from otel_emqx_monitor.text import printable
 
 #: MQTT 5.0, section 1.5.4: the length of a UTF-8 string is sent in two bytes.
 LONGEST_CLIENT_ID: Final = 65_535
+
+#: What a template of aliases can always hold; the named groups of a regular expression come on top.
+PLACEHOLDERS: Final = ("client_id", "username")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -51,6 +55,27 @@ def _check_client_id(text: str) -> str:
         raise ValueError(
             f"must be at most {LONGEST_CLIENT_ID} bytes of UTF-8, which is MQTT's limit"
         )
+    return text
+
+
+def _check_pattern(text: str) -> str:
+    _check_text(text)
+    if "\0" in text:
+        raise ValueError("must not contain U+0000, which MQTT forbids")
+    if len(text.encode()) > patterns.LONGEST_PATTERN:
+        raise ValueError(f"must be at most {patterns.LONGEST_PATTERN} bytes of UTF-8")
+    return text
+
+
+def _check_glob(text: str) -> str:
+    patterns.glob(_check_pattern(text))
+    return text
+
+
+def _check_regex(text: str) -> str:
+    names = patterns.regex(_check_pattern(text)).names
+    if taken := [name for name in PLACEHOLDERS if name in names]:
+        raise ValueError(f"has a group named {taken[0]}, which has its meaning already; rename it")
     return text
 
 
@@ -137,6 +162,10 @@ def _verification(value: object) -> bool | str:
 
 Text = Annotated[str, AfterValidator(_check_text)]
 ClientId = Annotated[str, AfterValidator(_check_client_id)]
+#: MQTT 5.0, section 3.1.3.5: a UTF-8 string, as the client id is. An empty one is not asked for.
+Username = ClientId
+Glob = Annotated[str, AfterValidator(_check_glob)]
+Regex = Annotated[str, AfterValidator(_check_regex)]
 ApiKey = Annotated[SecretStr, AfterValidator(_check_api_key)]
 ApiSecret = Annotated[SecretStr, AfterValidator(_check_api_secret)]
 ApiUrl = Annotated[str, AfterValidator(normalised_api_url)]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.snapshot import Client, Fleet
+from otel_emqx_monitor.fleet import Client, Fleet
 
 #: The fields of EMQX's API that ``check`` shows, in any of its formats.
 FIELDS: tuple[str, ...] = (
@@ -56,6 +56,8 @@ class _Record(msgspec.Struct, frozen=True):
     inflight: int | None
     rx: _Traffic
     tx: _Traffic
+    last_seen: str | None
+    overdue: bool | None
 
 
 def render_json(fleet: Fleet, broker: str, checked_at: datetime) -> str:
@@ -64,8 +66,9 @@ def render_json(fleet: Fleet, broker: str, checked_at: datetime) -> str:
     Each client has ``alias``, ``client_id``, ``username``, ``state`` (connected, disconnected,
     absent or unknown), ``created_at``, ``connected_at``, ``keepalive_seconds`` (0 is off),
     ``subscriptions``, ``inflight``, and ``rx`` (received from the client) and ``tx`` (sent to it)
-    with ``messages``, ``dropped``, ``packets`` and ``bytes``. ``null`` is "not known". Instants are
-    ISO 8601 in UTC with milliseconds; ``checked_at`` must have an offset.
+    with ``messages``, ``dropped``, ``packets`` and ``bytes``; ``last_seen``, and whether it is
+    ``overdue``, ``null`` too for clients that nobody expects every so many seconds. ``null`` is
+    "not known". Instants are ISO 8601 in UTC with milliseconds; ``checked_at`` must have an offset.
 
     Only ASCII is written, the rest as ``\u`` escapes: the text is the same under every locale,
     and no client id can drive a terminal with it.
@@ -73,12 +76,12 @@ def render_json(fleet: Fleet, broker: str, checked_at: datetime) -> str:
     document = {
         "broker": broker,
         "checked_at": _utc(checked_at),
-        "clients": [msgspec.to_builtins(record) for record in _records(fleet)],
+        "clients": [msgspec.to_builtins(record) for record in _records(fleet, checked_at)],
     }
     return msgspec.json.format(json.dumps(document), indent=2)
 
 
-def render_csv(fleet: Fleet) -> str:
+def render_csv(fleet: Fleet, checked_at: datetime) -> str:
     r"""Return a header and one line for each client, sorted by alias; empty is "not known".
 
     The columns are the fields of ``render_json``, those of ``rx`` and ``tx`` as ``rx_messages``
@@ -91,18 +94,19 @@ def render_csv(fleet: Fleet) -> str:
     a spreadsheet imports these columns as text. Control characters in ids stay what they are,
     too, so the output is for files and pipes, not for a terminal.
     """
-    header = [*_Record.__struct_fields__[:-2]]
-    header += [f"{way}_{name}" for way in ("rx", "tx") for name in _Traffic.__struct_fields__]
-    return "".join([_csv_line(header), *(_csv_line(_flat(record)) for record in _records(fleet))])
+    header = [name for field in _Record.__struct_fields__ for name in _columns(field)]
+    records = _records(fleet, checked_at)
+    return "".join([_csv_line(header), *(_csv_line(_flat(record)) for record in records)])
 
 
-def _records(fleet: Fleet) -> list[_Record]:
+def _records(fleet: Fleet, checked_at: datetime) -> list[_Record]:
     in_order = sorted(fleet.clients, key=lambda client: (client.alias, client.client_id))
-    return [_record(client) for client in in_order]
+    return [_record(client, checked_at) for client in in_order]
 
 
-def _record(client: Client) -> _Record:
+def _record(client: Client, checked_at: datetime) -> _Record:
     row = client.row or Row(clientid=client.client_id)
+    seen = client.memory.last_seen
     return _Record(
         alias=client.alias,
         client_id=client.client_id,
@@ -115,12 +119,23 @@ def _record(client: Client) -> _Record:
         inflight=row.inflight_cnt,
         rx=_Traffic(row.recv_msg, row.recv_msg_dropped, row.recv_pkt, row.recv_oct),
         tx=_Traffic(row.send_msg, row.send_msg_dropped, row.send_pkt, row.send_oct),
+        last_seen=_utc(None if seen is None else datetime.fromtimestamp(seen, UTC)),
+        overdue=client.overdue(checked_at.timestamp()),
     )
 
 
 def _flat(record: _Record) -> list[object]:
-    *own, rx, tx = msgspec.structs.astuple(record)
-    return [*own, *msgspec.structs.astuple(rx), *msgspec.structs.astuple(tx)]
+    flat: list[object] = []
+    for value in msgspec.structs.astuple(record):
+        flat += msgspec.structs.astuple(value) if isinstance(value, _Traffic) else [value]
+    return flat
+
+
+def _columns(field: str) -> list[str]:
+    """Return the columns of a field: one, or those of the traffic one way."""
+    if field in ("rx", "tx"):
+        return [f"{field}_{name}" for name in _Traffic.__struct_fields__]
+    return [field]
 
 
 def _csv_line(values: Sequence[object]) -> str:

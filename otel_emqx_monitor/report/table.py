@@ -5,14 +5,14 @@ Here nothing is cut or wrapped, however narrow the terminal: a value that is not
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from rich.box import ASCII2, HEAVY_HEAD
 from rich.cells import cell_len
 
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.snapshot import Client, Fleet, State
+from otel_emqx_monitor.fleet import Client, Fleet, State
 from otel_emqx_monitor.text import printable
 
 Title = Literal["Alias", "Client ID"]
@@ -24,6 +24,8 @@ _ALARM = "1;31"
 _HEADING = "1;35"
 
 _NOT_KNOWN = "-"
+
+_SEEN = ("Seen", "(time ago)")
 
 _HEADINGS = (
     ("Created", "(time ago)"),
@@ -68,14 +70,23 @@ def render_table(
 
     A client that is not connected has its state in place of a time. ``-`` is "not known". What
     strangers chose is escaped by ``printable``, so no id can move the cursor or fake a row.
+
+    Where anybody is expected every so many seconds there is one column more: when each client was
+    last seen, and who is overdue.
     """
     box = HEAVY_HEAD if _encodable(str(HEAVY_HEAD), encoding) == str(HEAVY_HEAD) else ASCII2
+    expected = any(client.watched.expected_every is not None for client in fleet.clients)
+    headings = (*_HEADINGS, _SEEN) if expected else _HEADINGS
     header = [
         [_Cell(text, _HEADING) for text in line]
-        for line in zip(("", title_column), *_HEADINGS, strict=True)
+        for line in zip(("", title_column), *headings, strict=True)
     ]
     body = [
-        [_Cell(_encodable(printable(name), encoding), _BOLD), *_cells(client, now)]
+        [
+            _Cell(_encodable(printable(name), encoding), _BOLD),
+            *_cells(client, now),
+            *([_seen(client, now)] if expected else []),
+        ]
         for name, client in _named(fleet, title_column)
     ]
     widths = [max(map(_width, column)) for column in zip(*header, *body, strict=True)]
@@ -116,6 +127,16 @@ def _cells(client: Client, now: datetime) -> list[_Cell]:
         _count(row.send_msg),
         _count(row.send_msg_dropped, alarm=True),
     ]
+
+
+def _seen(client: Client, now: datetime) -> _Cell:
+    if client.state is State.CONNECTED:
+        return _Cell("now")
+    last = client.memory.last_seen
+    ago = "never" if last is None else _ago(datetime.fromtimestamp(last, UTC), now)
+    if client.overdue(now.timestamp()):
+        return _Cell(f"{ago}, overdue", _ALARM)
+    return _Cell(ago)
 
 
 def _count(value: int | None, *, alarm: bool = False) -> _Cell:

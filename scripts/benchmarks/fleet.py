@@ -11,9 +11,11 @@ from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import PrometheusConfig
 from otel_emqx_monitor.emqx.errors import Reason
 from otel_emqx_monitor.emqx.rows import Poll, Row
+from otel_emqx_monitor.fleet import Fleet, Watched
 from otel_emqx_monitor.instruments import fields_for
-from otel_emqx_monitor.presence import assess, nothing_known
-from otel_emqx_monitor.snapshot import Health, Snapshot, Watched
+from otel_emqx_monitor.selection import Selection
+from otel_emqx_monitor.snapshot import Health, Snapshot
+from otel_emqx_monitor.tracker import Habits, Tracker
 
 BROKER = "bench"
 
@@ -41,6 +43,8 @@ class BenchFleet:
             for number in range(job.clients)
         ]
         self._fields = fields_for(self.flags)
+        selection = Selection(self.watched, [], [], BROKER, max_clients=0)
+        self._tracker = Tracker(selection, Habits(), _BEGAN)
         self.current: Snapshot | None = None
 
     def poll(self, turn: int) -> Poll:
@@ -55,7 +59,7 @@ class BenchFleet:
 
     def snapshot_of(self, turn: int) -> Snapshot:
         """Return a new snapshot, which is the current one from then on."""
-        self.current = snapshot(self.poll(turn), self.watched)
+        self.current = snapshot(self._tracker.apply(self.poll(turn)))
         return self.current
 
     def snapshot(self) -> Snapshot:
@@ -67,8 +71,8 @@ class BenchFleet:
         return SnapshotCache(
             BROKER,
             lambda: self.poll(0),
-            lambda poll: assess(poll, self.watched),
-            nothing_known(self.watched),
+            self._tracker.apply,
+            self._tracker.initial,
             Freshness(ttl=60, stale_after=180),
             flags=self.flags,
             started_at=_BEGAN,
@@ -79,7 +83,7 @@ class BenchFleet:
         return msgspec.convert({name: found[name] for name in self._fields if name in found}, Row)
 
 
-def snapshot(poll: Poll, watched: list[Watched] | None) -> Snapshot:
-    """Return the snapshot that follows from a good poll; ``None`` watches everybody."""
-    health = Health(up=True, last_success=poll.finished_at, poll_duration=0.5, errors=_NO_ERRORS)
-    return Snapshot(BROKER, assess(poll, watched), health, started_at=time.time())
+def snapshot(fleet: Fleet) -> Snapshot:
+    """Return the snapshot that follows from a good poll."""
+    health = Health(up=True, last_success=fleet.polled_at, poll_duration=0.5, errors=_NO_ERRORS)
+    return Snapshot(BROKER, fleet, health, started_at=time.time())

@@ -115,7 +115,10 @@ def test_otlp_pushes_and_serves_nothing(
         with push_only(config) as agent:
             wait_until(lambda: len(collector.requests) >= 3)
             assert agent.stop() == 0
-    assert agent.messages == ["pushing the metrics of 1 clients of emqx every 0.05 s", "stopping"]
+    assert agent.messages == [
+        "pushing the metrics of 1 monitored client of emqx every 0.05 s",
+        "stopping",
+    ]
     assert agent.stdout == []
     assert asked(simulator) == 1
 

@@ -10,7 +10,7 @@ import requests
 
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.emqx.errors import Reason
-from otel_emqx_monitor.instruments import PREFIX
+from otel_emqx_monitor.metric import PREFIX
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
 from otel_emqx_monitor.snapshot import Outcome, Pushes
 from tests.collector.collector import CONFIGS, PROMETHEUS, SELF, CollectorProcess, running_collector
@@ -133,7 +133,7 @@ def test_every_series_of_10_000_clients_arrives(
     assert pushes.points == {Outcome.SUCCESS: points, Outcome.REFUSED: 0, Outcome.DROPPED: 0}
     assert taken["receiver_accepted_metric_points"] == taken[passed_on] == points
     assert taken["receiver_refused_metric_points"] == taken["receiver_failed_metric_points"] == 0
-    assert messages == ["pushing the metrics of 10000 clients of simulated every 3600 s"]
+    assert messages == ["pushing the metrics of 10000 monitored clients of simulated every 3600 s"]
     of_clients = {
         "connected": 1,
         "subscriptions": 1,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from otel_emqx_monitor import __version__
-from otel_emqx_monitor.instruments import METRICS, PREFIX, Kind
+from otel_emqx_monitor.instruments import METRICS
+from otel_emqx_monitor.metric import PREFIX, Kind
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
 from tests.collector.collector import CollectorProcess, running_collector
 from tests.collector.pushing import (

@@ -3,15 +3,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from otel_emqx_monitor.config import (
     Config,
     EmqxConfig,
+    ExcludedClient,
     MonitoredClient,
     OtlpConfig,
     PollingConfig,
     PrometheusConfig,
+    StateConfig,
     effective_yaml,
     load,
 )
@@ -32,6 +34,15 @@ monitored_clients:
     client_id: "żółw \\x1b[2J\\u202e"
   - alias: "12345"
     client_id: "true"
+    expected_every_seconds: 60
+  - alias: "{room} of {username}"
+    client_id_regex: "a-(?P<room>\\\\w+)$"
+    username: "me"
+exclude:
+  - client_id: "a-b"
+  - client_id_glob: "*[!x]"
+    username: "me"
+max_clients: 5
 prometheus:
   port: 9671
   address: "0.0.0.0"
@@ -45,9 +56,19 @@ prometheus:
   enable_dates: false
   enable_inflight_metrics: true
   enable_subscription_count: true
+  enable_last_seen: false
+  enable_connection_counters: false
+  enable_queue_metrics: false
+  enable_keepalive: false
+  enable_client_info: false
 polling:
+  interval_seconds: null
   stale_after_seconds: null
   deadline_seconds: 60
+counters: "cumulative"
+forget_after_seconds: 1.5
+state:
+  path: "/state"
 otlp:
   protocol: "http/protobuf"
   endpoint: "https://collector/v1/metrics"
@@ -78,8 +99,21 @@ def test_every_key_is_shown_with_its_effective_value() -> None:
             MonitoredClient(
                 alias='quote " backslash \\ variable ${env:HOST}', client_id="żółw \x1b[2J\u202e"
             ),
-            MonitoredClient(alias="12345", client_id="true"),
+            MonitoredClient(alias="12345", client_id="true", expected_every_seconds=60),
+            MonitoredClient(
+                alias="{room} of {username}",
+                client_id_regex=r"a-(?P<room>\w+)$",
+                username="me",
+            ),
         ),
+        exclude=(
+            ExcludedClient(client_id="a-b"),
+            ExcludedClient(client_id_glob="*[!x]", username="me"),
+        ),
+        max_clients=5,
+        counters="cumulative",
+        forget_after_seconds=1.5,
+        state=StateConfig(path="/state"),
         otlp=OtlpConfig(
             protocol="http/protobuf",
             endpoint="https://collector",
@@ -101,6 +135,17 @@ def test_what_is_shown_loads_again_to_the_same(loader: Loader) -> None:
     assert config.monitored_clients[0].client_id == "żółw \x1b[2J\u202e"
     assert config.otlp is not None
     assert config.otlp.headers["authorization"].get_secret_value() == "********"
+
+
+@pytest.mark.parametrize("everybody", ["all", "ALL", '" All "', "${env:CLIENTS}"])
+def test_all_clients_are_shown_as_the_entry_that_they_are_short_for(
+    loader: Loader, everybody: str
+) -> None:
+    config = loader.load(MINIMAL + f"monitored_clients: {everybody}\n", {"CLIENTS": "all"})
+    shown = effective_yaml(config)
+    entry = 'monitored_clients:\n  - alias: "{client_id}"\n    client_id_glob: "*"\nexclude: []\n'
+    assert entry in shown
+    assert loader.load(shown).monitored_clients == config.monitored_clients
 
 
 def test_no_clients_are_an_empty_list(loader: Loader) -> None:
@@ -166,6 +211,40 @@ def pushes(draw: st.DrawFn) -> OtlpConfig:
     )
 
 
+GLOBS = ["*", "sensor-?", "[!a-z]*", "[]]", "\\", "ż\n*"]
+REGEXES = [r"a|b", r"(?P<room>.)\d*", "ż", r"\$\{x\}", "(a+)+$"]
+
+
+@st.composite
+def choices(draw: st.DrawFn) -> dict[str, str | None]:
+    """Return the keys of an entry without a client id."""
+    key = draw(st.sampled_from(["client_id_glob", "client_id_regex", "username"]))
+    values = {
+        "client_id_glob": st.sampled_from(GLOBS) | client_ids.map(lambda text: f"*{text}*"),
+        "client_id_regex": st.sampled_from(REGEXES),
+        "username": client_ids,
+    }
+    try:
+        entry = {"username": draw(st.none() | client_ids), key: draw(values[key])}
+        ExcludedClient.model_validate(entry)
+    except ValidationError:  # text with brackets, which is no glob
+        entry = {"client_id_glob": "*"}
+    return entry
+
+
+def patterns() -> st.SearchStrategy[MonitoredClient]:
+    templates = st.sampled_from(["{client_id}", "{{}}", "x {username}"])
+    every = st.none() | st.floats(0, 1e9, exclude_min=True)
+    return st.builds(
+        lambda entry, alias, every: MonitoredClient.model_validate(
+            entry | {"alias": alias, "expected_every_seconds": every}
+        ),
+        choices(),
+        templates,
+        every,
+    )
+
+
 configs = st.builds(
     Config,
     emqx=st.builds(
@@ -180,11 +259,23 @@ configs = st.builds(
         timeout_seconds=st.floats(0, 3600, exclude_min=True),
         attempts=st.integers(1, 100),
     ),
-    monitored_clients=st.lists(
-        st.builds(MonitoredClient, alias=aliases, client_id=client_ids),
-        max_size=5,
-        unique_by=(lambda client: client.alias, lambda client: client.client_id),
+    monitored_clients=st.builds(
+        lambda exact, patterns: (*exact, *patterns),
+        st.lists(
+            st.builds(MonitoredClient, alias=aliases, client_id=client_ids),
+            max_size=5,
+            unique_by=(lambda client: client.alias, lambda client: client.client_id),
+        ),
+        st.lists(patterns(), max_size=2),
+    ),
+    exclude=st.lists(
+        choices().map(ExcludedClient.model_validate)
+        | st.builds(ExcludedClient, client_id=client_ids),
+        max_size=2,
     ).map(tuple),
+    max_clients=st.integers(1, 1_000_000),
+    counters=st.sampled_from(["live", "cumulative"]),
+    forget_after_seconds=st.floats(0, 1e9, exclude_min=True),
     prometheus=st.builds(
         PrometheusConfig,
         port=st.integers(0, 65_535),
@@ -194,6 +285,7 @@ configs = st.builds(
     ),
     polling=st.builds(
         PollingConfig,
+        interval_seconds=st.none() | st.floats(0, 86_400, exclude_min=True),
         stale_after_seconds=st.none() | st.floats(86_400, allow_infinity=False),
         deadline_seconds=st.floats(0, 3600, exclude_min=True),
     ),

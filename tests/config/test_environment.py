@@ -136,7 +136,10 @@ def test_problems_in_such_a_section_name_the_variable(loader: Loader) -> None:
     environ = {"PROM": "port: many\naddress: [1]", "POLL": "[1,", "CLIENTS": "- alias: hunter2"}
     text = "prometheus: ${env:PROM}\npolling: ${env:POLL}\nmonitored_clients: ${env:CLIENTS}\n"
     assert loader.problems(MINIMAL + text, environ) == [
-        "monitored_clients[0].client_id: is required (the value comes from ${env:CLIENTS})",
+        (
+            "monitored_clients[0].client_id: is required; or give client_id_glob, client_id_regex "
+            "or username (the value comes from ${env:CLIENTS})"
+        ),
         "prometheus.port: must be a whole number (the value comes from ${env:PROM})",
         "prometheus.address: must be text (the value comes from ${env:PROM})",
         (

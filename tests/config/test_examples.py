@@ -80,21 +80,33 @@ def test_the_full_example_does_not_push_until_that_section_is_no_comment(loader:
     assert loader.load(full_example()).otlp == OtlpConfig()
 
 
+def keys_of_entries(text: str) -> dict[str, str]:
+    """Return the keys in the lists, many of which are comments: whatever they hold is no default"""
+    found: dict[str, str] = {}
+    for section in ("monitored_clients", "exclude"):
+        lines = re.split(rf"^{section}:.*\n", text, flags=re.MULTILINE)[1].split("\n\n# ")[0]
+        keys = re.findall(r"^ *(?:# )?(?:- | *)([a-z_]+): ", lines, re.MULTILINE)
+        found |= {f"{section}[].{key}": "null" for key in keys}
+    return found
+
+
 def test_the_full_example_has_every_key_with_its_default() -> None:
     text = full_example()
     given: Any = yaml.safe_load(text)
-    found = {}
+    found: dict[str, str] = {}
     for section, content in given.items():
-        if isinstance(content, list):
-            found[section] = "[]"
-        prefix, keys = (f"{section}[]", content[0]) if found.get(section) else (section, content)
-        found |= {f"{prefix}.{key}": scalar(value) for key, value in keys.items()}
+        if isinstance(content, dict):
+            found |= {f"{section}.{key}": scalar(value) for key, value in content.items()}
+        else:
+            found[section] = "[]" if isinstance(content, list) else scalar(content)
+    found |= keys_of_entries(text)
     found["otlp"] = "null"  # what it is in the file itself
     # One of the two ways to give a secret has to be a comment, and so has what has no default.
     comments = re.findall(r"^  # (\w+_file|node): ", text, re.MULTILINE)
     found |= {f"emqx.{key}": "null" for key in comments}
     expected = {key.key: key.default for key in reference()}
     assert found.keys() == expected.keys()
+    found["monitored_clients[].alias"] = '"{client_id}"'
     defaults = {key: value for key, value in expected.items() if value != "required"}
     assert {key: found[key] for key in defaults} == {
         key: "null" if value == "not set" else value for key, value in defaults.items()

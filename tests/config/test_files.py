@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from otel_emqx_monitor.config import load
-from tests.config.loader import Loader, emqx, otlp
+from tests.config.loader import MINIMAL, Loader, emqx, otlp
 
 CA = "must be true, false or the path of a CA bundle"
 
@@ -268,3 +268,45 @@ def test_every_file_that_is_wrong_is_reported(loader: Loader) -> None:
         f"otlp.client_certificate_file: there is no such file: {loader.folder}/y",
         f"otlp.client_key_file: it holds no private key in PEM format: {loader.folder}/ca.pem",
     ]
+
+
+def state(path: str) -> str:
+    return MINIMAL + f"state: {{path: {path}}}\n"
+
+
+def test_the_path_of_the_state_starts_in_the_folder_of_the_configuration_or_at_home(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (loader.folder / "kept").mkdir()
+    monkeypatch.setenv("HOME", str(loader.folder))
+    for written, path in [
+        ("state.db", "state.db"),
+        ("kept/state", "kept/state"),
+        ("'~/state'", "state"),
+        (str(loader.folder / "absolute"), "absolute"),
+    ]:
+        assert loader.load(state(written)).state.path == str(loader.folder / path)
+        assert not (loader.folder / path).exists()
+
+
+@pytest.mark.parametrize("nothing", ["~", "''", "'${env:STATE:-}'"])
+def test_without_a_path_nothing_is_kept(loader: Loader, nothing: str) -> None:
+    assert loader.load(state(nothing)).state.path is None
+
+
+def test_a_state_that_cannot_be_kept_there_is_refused(loader: Loader) -> None:
+    here = loader.folder
+    (here / "file").write_text("")
+    missing = "its folder does not exist; create it, or name a file elsewhere"
+    for written, problem in [
+        ("none/state", f"{missing}: {here}/none/state"),
+        ("file/state", f"{missing}: {here}/file/state"),
+        (".", f"it is a folder; name a file in it: {here}"),
+        ("x" * 300 + "/b", f"it cannot be read: File name too long: {here}/x"),
+        (r'"a\0/b"', f"its path is not one that a file can have: {here}/a\\x00/b"),
+        ("~nobody-of-that-name/a", "the home folder that '~' stands for is not known"),
+        ("'${env:STATE}'", f"{missing} (the path comes from ${{env:STATE}})"),
+        ("5", "must be text, is 5; put quotes around it"),
+    ]:
+        (found,) = loader.problems(state(written), {"STATE": "none/x"})
+        assert found.startswith(f"state.path: {problem}")

@@ -43,9 +43,20 @@ def test_the_defaults_are_those_of_the_original(loader: Loader) -> None:
         "enable_dates": False,
         "enable_inflight_metrics": True,
         "enable_subscription_count": True,
+        "enable_last_seen": False,
+        "enable_connection_counters": False,
+        "enable_queue_metrics": False,
+        "enable_keepalive": False,
+        "enable_client_info": False,
     }
     assert config.prometheus.flags == DEFAULT_FLAGS
     assert config.polling.deadline_seconds == 60
+    assert config.polling.interval_seconds is None
+    assert config.exclude == ()
+    assert config.max_clients == 100_000
+    assert config.counters == "live"
+    assert config.forget_after_seconds == 604_800
+    assert config.state.path is None
 
 
 @pytest.mark.parametrize(
@@ -70,16 +81,26 @@ def test_a_split_has_effect_only_with_its_total(switched: dict[str, bool], flags
 
 
 @pytest.mark.parametrize(
-    "ttl, configured, effective",
-    [(15, None, 60), (20.5, None, 61.5), (86_400, None, 259_200), (15, 20, 20), (7, 7, 7)],
+    "ttl, interval, configured, effective",
+    [
+        (15, None, None, 60),
+        (20.5, None, None, 61.5),
+        (86_400, None, None, 259_200),
+        (15, None, 20, 20),
+        (7, None, 7, 7),
+        (15, 5, None, 60),
+        (15, 300, None, 900),
+        (300, 15, None, 900),
+        (15, 300, 300, 300),
+    ],
 )
-def test_data_are_stale_after_three_times_their_ttl(
-    ttl: float, configured: float | None, effective: float
+def test_data_are_stale_after_three_times_their_ttl_or_the_interval_of_polls(
+    ttl: float, interval: float | None, configured: float | None, effective: float
 ) -> None:
     config = Config(
         emqx=EMQX,
         prometheus=PrometheusConfig(ttl_seconds=ttl),
-        polling=PollingConfig(stale_after_seconds=configured),
+        polling=PollingConfig(interval_seconds=interval, stale_after_seconds=configured),
     )
     assert config.stale_after_seconds == effective
 
@@ -98,6 +119,16 @@ def test_data_cannot_be_stale_before_their_ttl_ends(loader: Loader) -> None:
             polling=PollingConfig(stale_after_seconds=20),
         )
     assert problem in str(caught.value)
+
+
+def test_data_cannot_be_stale_before_the_next_poll(loader: Loader) -> None:
+    text = "polling: {interval_seconds: 300, stale_after_seconds: 299.5}\n"
+    assert loader.problems(MINIMAL + text) == [
+        (
+            "polling.stale_after_seconds: must be at least polling.interval_seconds, "
+            "which is 300: data would end before they are asked for again, and come and go"
+        )
+    ]
 
 
 def test_the_default_ttl_counts_too_and_a_wrong_one_is_one_problem(loader: Loader) -> None:
@@ -184,7 +215,7 @@ LIMIT = "must be at most 65535 bytes of UTF-8, which is MQTT's limit"
             "0x" + "f" * 5000,
             "must be text, is a number of more than 38 digits; put quotes around it",
         ),
-        ("~", "must be text, is empty"),
+        ("~", "is required; or give client_id_glob, client_id_regex or username"),
         ("[a]", "must be text, is a list"),
         ("{a: b}", "must be text, is a mapping"),
     ],
@@ -250,6 +281,8 @@ def test_a_node_that_the_environment_leaves_empty_is_not_set(loader: Loader) -> 
         ),
         ("prometheus.enable_dates", [], "maybe", "must be true or false, is 'maybe'"),
         ("prometheus.enable_dates", [], "[]", "must be true or false, is a list"),
+        ("polling.interval_seconds", ["~", "''", "86400"], "0", "must be greater than 0, is 0"),
+        ("polling.interval_seconds", [], "86401", "must be at most 86400, is 86401"),
         ("polling.stale_after_seconds", ["~", "15", "1e9"], "0", "must be greater than 0, is 0"),
         ("polling.deadline_seconds", ["3600"], "0", "must be greater than 0, is 0"),
         ("polling.deadline_seconds", [], "3601", "must be at most 3600, is 3601"),
@@ -316,7 +349,10 @@ def test_values_out_of_range_or_of_the_wrong_kind_are_refused(
         ),
         (
             MINIMAL + "monitored_clients: [{alias: a}]",
-            "monitored_clients[0].client_id: is required",
+            (
+                "monitored_clients[0].client_id: is required; "
+                "or give client_id_glob, client_id_regex or username"
+            ),
         ),
         (
             MINIMAL + "  api_ulr: hunter2",
@@ -330,19 +366,27 @@ def test_values_out_of_range_or_of_the_wrong_kind_are_refused(
             ),
         ),
         (MINIMAL + "Prometheus: {}", "Prometheus: is not a known key; did you mean prometheus?"),
+        (
+            MINIMAL + "prometheus: {counters: live}",
+            (
+                "prometheus.counters: is not a known key here; "
+                "it belongs to the top, outside of all sections"
+            ),
+        ),
         (MINIMAL + "port: 1", "port: is not a known key here; it belongs to prometheus"),
         (
             MINIMAL + "x: 1",
             (
                 "x: is not a known key; "
-                "known here: emqx, monitored_clients, prometheus, polling, otlp"
+                "known here: emqx, monitored_clients, exclude, max_clients, prometheus, polling, "
+                "counters, forget_after_seconds, state, otlp"
             ),
         ),
         (
             MINIMAL + 'polling: {"\\e[2J": 1}',
             (
                 "polling.'\\x1b[2J': is not a known key; "
-                "known here: stale_after_seconds, deadline_seconds"
+                "known here: interval_seconds, stale_after_seconds, deadline_seconds"
             ),
         ),
     ],
@@ -351,3 +395,32 @@ def test_keys_that_are_wrong_missing_or_unknown_are_refused(
     loader: Loader, text: str, problem: str
 ) -> None:
     assert loader.problems(text) == [problem]
+
+
+@pytest.mark.parametrize(
+    "key, good, bad, problem",
+    [
+        ("max_clients", ["1", "'1000000'", "", "${env:TEN}"], "0", "must be at least 1, is 0"),
+        ("max_clients", [], "1000001", "must be at most 1000000, is 1000001"),
+        ("max_clients", [], "all", "must be a whole number, is 'all'"),
+        ("max_clients", [], "yes", "must be a whole number, is true"),
+        ("max_clients", [], "{}", "must be a whole number, is a mapping"),
+        ("counters", ["live", "cumulative", "~"], "Live", "must be 'live' or 'cumulative'"),
+        ("counters", [], "[live]", "must be 'live' or 'cumulative', is a list"),
+        ("counters", [], "${env:TEN}", "must be 'live' or 'cumulative' (the value comes from"),
+        ("forget_after_seconds", ["0.5", "1e9"], "0", "must be greater than 0, is 0"),
+        ("forget_after_seconds", [], ".inf", "must be a finite number, is inf"),
+        ("forget_after_seconds", [], "7d", "must be a number, is '7d'"),
+        ("exclude", ["[]", ""], "all", "must be a list (lines that begin with '- '), is 'all'"),
+        ("exclude", [], "[a]", "must be a mapping (lines of 'key: value'), is 'a'"),
+        ("state", ["{}", ""], "file", "must be a mapping (lines of 'key: value'), is 'file'"),
+    ],
+)
+def test_single_values_stand_at_the_top(
+    loader: Loader, key: str, good: list[str], bad: str, problem: str
+) -> None:
+    environ = {"TEN": "10"}
+    for value in good:
+        loader.load(f"{MINIMAL}{key}: {value}\n", environ)
+    (found,) = loader.problems(f"{MINIMAL}{key}: {bad}\n", environ)
+    assert found.removeprefix(f"{key}[0]: ").removeprefix(f"{key}: ").startswith(problem)

@@ -12,7 +12,7 @@ from otel_emqx_monitor.config import Config, ConfigError, effective_yaml, load
 from otel_emqx_monitor.config.model import SECTIONS
 from otel_emqx_monitor.config.reference import reference
 
-KNOWN = sorted({key.key.rpartition(".")[2] for key in reference()} | SECTIONS.keys())
+KNOWN = sorted({key.key.rpartition(".")[2] for key in reference()} | Config.model_fields.keys())
 SECRET = "hunter2hunter2"
 
 keys = st.sampled_from([*KNOWN, "<<", "${env:A}"]) | st.text(max_size=5)
@@ -24,6 +24,9 @@ scalars = (
     | st.dates()
     | st.text(max_size=8)
     | st.sampled_from(["${env:A}", "${env:NONE}", "a${env:A:-b}", "${env:", "$${", "http://h", "5"])
+    | st.sampled_from(
+        ["all", "*", "[", "[a-", "(?P<x>a)", "(?=a)", "{client_id}", "{x}", "{{", "}"]
+    )
 )
 garbage = st.recursive(
     scalars,
@@ -37,11 +40,15 @@ names = st.sampled_from(["authorization", "X-Token", "x-token", "te", "a b", ""]
 
 def fields(section: str) -> st.SearchStrategy[Any]:
     some = st.dictionaries(st.sampled_from(list(SECTIONS[section].model_fields)), garbage | scalars)
-    return st.lists(some, max_size=3) if section == "monitored_clients" else some
+    return st.lists(some, max_size=3) if section in {"monitored_clients", "exclude"} else some
 
 
 documents = garbage | st.fixed_dictionaries(
-    {}, optional={section: fields(section) | garbage for section in SECTIONS}
+    {},
+    optional={
+        name: fields(name) | garbage if name in SECTIONS else garbage
+        for name in Config.model_fields
+    },
 )
 
 
@@ -88,7 +95,8 @@ def test_a_whole_section_from_the_environment_loads_or_is_refused(
     file: Path, document: object
 ) -> None:
     file.write_text(
-        "emqx: ${env:A}\nmonitored_clients: ${env:A}\npolling: ${env:A}\notlp: ${env:A}\n"
+        "emqx: ${env:A}\nmonitored_clients: ${env:A}\nexclude: ${env:A}\n"
+        "polling: ${env:A}\ncounters: ${env:A}\notlp: ${env:A}\n"
     )
     outcome(file, {"A": yaml.safe_dump(document)})
 

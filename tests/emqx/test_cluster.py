@@ -136,7 +136,7 @@ def client_of(
     api: Peer,
     watched: list[str] | None = None,
     *,
-    timeout: float = 0.3,
+    timeout: float = 0.5,
     attempts: int = 1,
     deadline: float = 20,
     **options: Any,

@@ -20,6 +20,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put agents that are made in the test on a clock of its own; answers take real time."""
     clock = Clock()
     monkeypatch.setattr(
-        "otel_emqx_monitor.agent.SnapshotCache", partial(SnapshotCache, clock=clock)
+        "otel_emqx_monitor.watching.SnapshotCache", partial(SnapshotCache, clock=clock)
     )
     return clock

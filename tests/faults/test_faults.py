@@ -29,7 +29,9 @@ def from_the_agent(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
         for record in caplog.records
         if record.name.startswith("otel_emqx_monitor")
     )
-    assert serving[1].startswith("serving the metrics of 2 clients of emqx on http://127.0.0.1:")
+    assert serving[1].startswith(
+        "serving the metrics of 2 monitored clients of emqx on http://127.0.0.1:"
+    )
     return others
 
 

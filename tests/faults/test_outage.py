@@ -37,7 +37,9 @@ def test_through_an_outage_presence_is_right_or_missing_and_the_log_has_two_line
         GOOD if exposition.of_clients else {} for exposition in seen
     ]
     serves, begin, end, stopping = agent.events
-    assert serves["message"].startswith("serving the metrics of 2 clients of emqx on http://127.")
+    assert serves["message"].startswith(
+        "serving the metrics of 2 monitored clients of emqx on http://127."
+    )
     assert (begin["level"], end["level"]) == ("error", "info")
     assert begin["message"].startswith(f"cannot connect to EMQX at {broker.url}v5: ")
     assert end["message"].startswith("EMQX answers again after ")

@@ -13,12 +13,12 @@ from opentelemetry.sdk.resources import Resource
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import OtlpConfig
 from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.instruments import PUSH
-from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers.exporter import Result
 from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, resource_of, schedule_of
-from otel_emqx_monitor.snapshot import Outcome, Pushes, Watched
-from tests.fleets import connected, poll
+from otel_emqx_monitor.snapshot import Outcome, Pushes
+from tests.fleets import assess, connected, nothing_known, poll
 
 WATCHED = [Watched("A", "a"), Watched("B", "b")]
 GOOD = Result(Outcome.SUCCESS)

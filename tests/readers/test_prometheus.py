@@ -19,14 +19,14 @@ from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.columns import Column
 from otel_emqx_monitor.config import PrometheusConfig
 from otel_emqx_monitor.emqx.errors import Reason
+from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.instruments import PUSH
 from otel_emqx_monitor.meter import Reading
-from otel_emqx_monitor.presence import assess, nothing_known
 from otel_emqx_monitor.readers import prometheus as module
 from otel_emqx_monitor.readers.exposition import OPENMETRICS, TEXT, Format, family
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
-from otel_emqx_monitor.snapshot import Outcome, Pushes, Snapshot, Watched
-from tests.fleets import connected, poll, snapshot
+from otel_emqx_monitor.snapshot import Outcome, Pushes, Snapshot
+from tests.fleets import assess, connected, nothing_known, poll, snapshot
 
 BOTH = pytest.mark.parametrize("output", [TEXT, OPENMETRICS], ids=["text", "OpenMetrics"])
 FLAGS = frozenset(
@@ -34,7 +34,14 @@ FLAGS = frozenset(
 )
 
 #: What the rows of ``polled`` have values for.
-OF_THE_POLL = ["connected", "created_at", "connected_at", "bytes"]
+OF_THE_POLL = [
+    "connected",
+    "created_at",
+    "connected_at",
+    "bytes",
+    "last_seen_timestamp_seconds",
+    "connections",
+]
 
 
 def polled(count: int = 1, octets: int = 7) -> Snapshot:
@@ -96,7 +103,7 @@ def test_a_poll_is_rendered_once_however_often_it_is_scraped(
     assert rendered == OF_THE_POLL
     for _ in range(3):
         assert are_same(reader.render(now, TEXT)[:-1], first[:-1])
-        assert b'bytes_total{alias="ID-0"' in first[-2]
+        assert b'bytes_total{alias="ID-0"' in b"".join(first)
     assert rendered == OF_THE_POLL
 
 
@@ -267,8 +274,8 @@ def test_text_and_openmetrics_are_kept_side_by_side(
     assert are_same(reader.render(now, TEXT)[:-1], text[:-1])
     assert are_same(reader.render(now, OPENMETRICS)[:-1], openmetrics[:-1])
     assert rendered == 2 * OF_THE_POLL
-    assert b"# TYPE emqx_client_monitor_bytes_total counter\n" in text[-2]
-    assert b"# TYPE emqx_client_monitor_bytes counter\n" in openmetrics[-2]
+    assert b"# TYPE emqx_client_monitor_bytes_total counter\n" in b"".join(text)
+    assert b"# TYPE emqx_client_monitor_bytes counter\n" in b"".join(openmetrics)
 
 
 @pytest.mark.parametrize("compress", [False, True])

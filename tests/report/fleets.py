@@ -3,13 +3,20 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.snapshot import Client, Fleet, State, Watched
+from otel_emqx_monitor.fleet import Client, Fleet, Memory, State, Watched
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def client(alias: str, client_id: str, state: State, row: Row | None = None) -> Client:
-    return Client(Watched(alias, client_id), state, row)
+    memory = Memory(since=NOW.timestamp() - 600, row=row)
+    return Client(Watched(alias, client_id), state, memory)
+
+
+def expected(alias: str, *, seen: datetime | None, every: float) -> Client:
+    """Return an absent client that is expected ``every`` so many seconds."""
+    memory = Memory(NOW.timestamp() - 600, last_seen=None if seen is None else seen.timestamp())
+    return Client(Watched(alias, alias, expected_every=every), State.ABSENT, memory)
 
 
 def fleet(*clients: Client) -> Fleet:

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from otel_emqx_monitor.emqx.rows import Row, attribute
+from otel_emqx_monitor.fleet import State
 from otel_emqx_monitor.report import FIELDS, render_csv, render_json
-from otel_emqx_monitor.snapshot import State
 
 from .fleets import MIXED, NOW, client, fleet, known_by
 
@@ -62,6 +62,8 @@ def test_json_says_all_that_is_known_and_null_for_the_rest() -> None:
                 "inflight": None,
                 "rx": NOTHING,
                 "tx": NOTHING,
+                "last_seen": None,
+                "overdue": None,
             },
             {
                 "alias": "door",
@@ -75,6 +77,8 @@ def test_json_says_all_that_is_known_and_null_for_the_rest() -> None:
                 "inflight": 0,
                 "rx": {"messages": 5, "dropped": 1, "packets": 9, "bytes": None},
                 "tx": {"messages": 0, "dropped": 0, "packets": 4, "bytes": None},
+                "last_seen": None,
+                "overdue": None,
             },
             {
                 "alias": "lamp",
@@ -88,6 +92,8 @@ def test_json_says_all_that_is_known_and_null_for_the_rest() -> None:
                 "inflight": 1,
                 "rx": {"messages": 10, "dropped": 0, "packets": 25, "bytes": 1234},
                 "tx": {"messages": 7, "dropped": 3, "packets": 12, "bytes": 567},
+                "last_seen": None,
+                "overdue": None,
             },
             {
                 "alias": "porch",
@@ -101,6 +107,8 @@ def test_json_says_all_that_is_known_and_null_for_the_rest() -> None:
                 "inflight": None,
                 "rx": NOTHING,
                 "tx": NOTHING,
+                "last_seen": None,
+                "overdue": None,
             },
         ],
     }
@@ -134,7 +142,9 @@ def test_json_is_indented_and_its_keys_keep_their_order() -> None:
         "dropped": null,
         "packets": null,
         "bytes": null
-      }
+      },
+      "last_seen": null,
+      "overdue": null
     }
   ]
 }"""
@@ -166,43 +176,43 @@ def test_an_instant_that_utc_cannot_express_keeps_its_offset() -> None:
 
 
 def test_csv_has_a_header_and_one_line_a_client_sorted_by_alias() -> None:
-    assert render_csv(MIXED) == (
+    assert render_csv(MIXED, NOW) == (
         "alias,client_id,username,state,created_at,connected_at,keepalive_seconds,"
         "subscriptions,inflight,rx_messages,rx_dropped,rx_packets,rx_bytes,"
-        "tx_messages,tx_dropped,tx_packets,tx_bytes\n"
-        "attic,esp-4,,unknown,,,,,,,,,,,,,\n"
+        "tx_messages,tx_dropped,tx_packets,tx_bytes,last_seen,overdue\n"
+        "attic,esp-4,,unknown,,,,,,,,,,,,,,,\n"
         "door,esp-2,,disconnected,2026-02-28T12:00:00.000Z,2026-02-28T13:00:00.000Z,90,"
-        "1,0,5,1,9,,0,0,4,\n"
+        "1,0,5,1,9,,0,0,4,,,\n"
         "lamp,esp-1,house,connected,2026-02-01T00:00:00.000Z,2026-03-01T11:58:30.123Z,0,"
-        "2,1,10,0,25,1234,7,3,12,567\n"
-        "porch,esp-3,,absent,,,,,,,,,,,,,\n"
+        "2,1,10,0,25,1234,7,3,12,567,,\n"
+        "porch,esp-3,,absent,,,,,,,,,,,,,,,\n"
     )
 
 
 def test_csv_of_no_clients_is_the_header() -> None:
-    assert render_csv(fleet()).count("\n") == 1
+    assert render_csv(fleet(), NOW).count("\n") == 1
 
 
 @pytest.mark.parametrize("client_id", STRANGE_IDS)
 def test_csv_carries_any_id_unchanged(client_id: str) -> None:
-    text = render_csv(fleet(known_by(client_id, alias="a"), known_by("next", alias="b")))
+    text = render_csv(fleet(known_by(client_id, alias="a"), known_by("next", alias="b")), NOW)
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["client_id"] for row in rows] == [client_id, "next"]
 
 
 def test_csv_quotes_what_rfc_4180_says() -> None:
-    text = render_csv(fleet(known_by('say "hi", you', alias="carriage\rreturn")))
+    text = render_csv(fleet(known_by('say "hi", you', alias="carriage\rreturn")), NOW)
     assert text.splitlines(keepends=False)[-1].startswith('return","say ""hi"", you",,connected,')
     assert text.splitlines()[1] == '"carriage'
 
 
 def test_records_of_one_alias_are_sorted_by_client_id() -> None:
     both = fleet(known_by("2", alias="twin"), known_by("1", alias="twin"))
-    assert [line.split(",")[1] for line in render_csv(both).splitlines()[1:]] == ["1", "2"]
+    assert [line.split(",")[1] for line in render_csv(both, NOW).splitlines()[1:]] == ["1", "2"]
 
 
 def test_times_are_in_utc_whatever_the_offset_of_the_node() -> None:
     local = datetime(2026, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
     row = Row(clientid="a", connected_at=local, created_at=local.astimezone(UTC))
-    line = render_csv(fleet(client("a", "a", State.CONNECTED, row))).splitlines()[1]
+    line = render_csv(fleet(client("a", "a", State.CONNECTED, row)), NOW).splitlines()[1]
     assert line.split(",")[4:6] == ["2025-12-31T23:30:00.000Z", "2025-12-31T23:30:00.000Z"]

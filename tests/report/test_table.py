@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 
 from otel_emqx_monitor.emqx.rows import Row
+from otel_emqx_monitor.fleet import Fleet, State
 from otel_emqx_monitor.report import render_table
 from otel_emqx_monitor.report.table import Title
-from otel_emqx_monitor.snapshot import Fleet, State
 
 from .fleets import EXAMPLE, MIXED, NOW, client, fleet, known_by
 

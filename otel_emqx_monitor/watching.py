@@ -1,0 +1,100 @@
+"""From a configuration to snapshots: the parts that ask EMQX, remember and cache, put together."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from otel_emqx_monitor.cache import Freshness, SnapshotCache
+from otel_emqx_monitor.config import Config
+from otel_emqx_monitor.emqx.client import EmqxClient
+from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.fleet import Fleet
+from otel_emqx_monitor.instruments import OVERDUE, PUSH, STATE, counted_by, fields_for
+from otel_emqx_monitor.schedule import Schedule
+from otel_emqx_monitor.selection import Selection, selection_of
+from otel_emqx_monitor.state import Store
+from otel_emqx_monitor.statefile import NOTHING_RESTORED
+from otel_emqx_monitor.tracker import Habits, Tracker
+
+
+class Watch:
+    """Watches the clients of one broker; readers read ``cache``.
+
+    Args:
+        config: what to watch, and how.
+        push: whether there are pushes, of which metrics tell.
+    """
+
+    def __init__(self, config: Config, *, push: bool = False) -> None:
+        flags = _flags(config, push=push)
+        selection = selection_of(config)
+        counted = counted_by(flags) if config.counters == "cumulative" else None
+        self._client = make_client(config, flags, selection)
+        self._store = Store(Path(config.state.path), counted) if config.state.path else None
+        self._tracker = Tracker(
+            selection,
+            Habits(
+                counted,
+                info="enable_client_info" in flags,
+                stale_after=config.stale_after_seconds,
+                forget_after=config.forget_after_seconds,
+            ),
+            time.time(),
+            self._store.open() if self._store else NOTHING_RESTORED,
+        )
+        interval = config.polling.interval_seconds
+        self.cache = SnapshotCache(
+            config.emqx.alias,
+            self._client.poll,
+            self._assess,
+            self._with_errors(self._tracker.initial),
+            Freshness(
+                config.prometheus.ttl_seconds,
+                config.stale_after_seconds,
+                scheduled=interval is not None,
+            ),
+            flags=flags,
+        )
+        self._schedule = None if interval is None else Schedule(self.cache.poll, interval)
+
+    def start(self) -> None:
+        """Begin to poll, if that is not left to readers."""
+        if self._schedule is not None:
+            self._schedule.start()
+
+    def stop(self) -> None:
+        """Cut off a poll that is under way and make no further one."""
+        if self._schedule is not None:
+            self._schedule.stop()
+        self._client.close()
+        if self._store is not None:
+            self._store.close()
+
+    def _assess(self, poll: Poll) -> Fleet:
+        """Return what ``poll`` shows, when it has been written: what readers see is never lost."""
+        fleet = self._tracker.apply(poll)
+        if self._store is not None:
+            self._store.save(fleet)
+        return self._with_errors(fleet)
+
+    def _with_errors(self, fleet: Fleet) -> Fleet:
+        if self._store is None:
+            return fleet
+        return replace(fleet, write_errors=self._store.write_errors)
+
+
+def make_client(config: Config, flags: frozenset[str], selection: Selection) -> EmqxClient:
+    """Return what asks EMQX for the fields that ``flags`` need of the clients in ``selection``."""
+    return EmqxClient(
+        config.emqx,
+        fields_for(flags),
+        selection.ids,
+        wants=selection.wants,
+        deadline_seconds=config.polling.deadline_seconds,
+    )
+
+
+def _flags(config: Config, *, push: bool) -> frozenset[str]:
+    expected = any(one.expected_every_seconds is not None for one in config.monitored_clients)
+    chosen = ((PUSH, push), (OVERDUE, expected), (STATE, config.state.path is not None))
+    return config.prometheus.flags.union(flag for flag, on in chosen if on)
