@@ -28,7 +28,8 @@ from otel_emqx_monitor.emqx.errors import (
     ServerError,
     TimedOut,
 )
-from otel_emqx_monitor.emqx.http import Http, Method
+from otel_emqx_monitor.emqx.http import Method
+from otel_emqx_monitor.emqx.sessions import Sessions
 from otel_emqx_monitor.events.objects import ConfigObject, Json, differences, masked, merged
 from otel_emqx_monitor.events.sql import checked_topic_filter, messages_sql, presence_sql
 from otel_emqx_monitor.text import printable
@@ -170,7 +171,8 @@ class _Session:
 
     def __init__(self, config: EmqxConfig, echo: Echo, *, dry_run: bool, token: str = "") -> None:
         self._where = f"EMQX at {config.api_url}"
-        self._http = Http(config)
+        self._sessions = Sessions(config)
+        self._http = self._sessions.open()
         self._echo = echo
         self._dry_run = dry_run
         self._token = token
@@ -179,7 +181,7 @@ class _Session:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._http.close()
+        self._sessions.close()
 
     def check_version(self) -> None:
         """Raise ``BadRequest`` if EMQX is known to be without connectors and actions."""

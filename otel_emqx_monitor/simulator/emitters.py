@@ -1,14 +1,15 @@
-"""Carries the events of a script to where they are wanted: posts of rules, messages under ``$SYS``.
+"""Carries events to where they are wanted: posts of rules, messages under ``$SYS``.
 
 Both work in whoever calls ``run_to``, by the clock that it is given: a test can run a minute of
 events without waiting for it, or call again and again with the time of day.
 """
 
 import http.client
+import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import NamedTuple, Protocol, Self
+from urllib.parse import SplitResult, urlsplit
 
 from otel_emqx_monitor.simulator.disorder import Disorder, Disordered
 from otel_emqx_monitor.simulator.emission import Emission, sys_message
@@ -22,11 +23,18 @@ _PATIENCE_SECONDS = 15.0
 _TRY_AGAIN = frozenset({429, 503})
 
 
-class _Stream:
-    """The events of a script from now on, with what befalls them on their way."""
+class Told(Protocol):
+    """Where events come from: the ``Follower`` of a script, or the ``FleetEvents`` of a fleet."""
 
-    def __init__(self, script: Script, disorder: Disorder) -> None:
-        self._follower = script.follow()
+    def take(self, now: float) -> list[Emission]:
+        """Return the events since the last call until ``now``, seconds since the epoch."""
+
+
+class _Stream:
+    """Events from now on, with what befalls them on their way."""
+
+    def __init__(self, source: Script | Told, disorder: Disorder) -> None:
+        self._follower = source.follow() if isinstance(source, Script) else source
         self.under_way = Disordered(disorder)
 
     def due(self, now: float) -> list[Emission]:
@@ -40,11 +48,11 @@ class SysTopics:
 
     def __init__(
         self,
-        script: Script,
+        source: Script | Told,
         publish: Callable[[str, bytes], object],
         disorder: Disorder = Disorder(),  # noqa: B008 (it is immutable)
     ) -> None:
-        self._stream = _Stream(script, disorder)
+        self._stream = _Stream(source, disorder)
         self._publish = publish
 
     @property
@@ -83,7 +91,7 @@ class Webhook:
 
     def __init__(
         self,
-        script: Script,
+        source: Script | Told,
         integration: Integration,
         disorder: Disorder = Disorder(),  # noqa: B008 (it is immutable)
         ttl_seconds: float = TTL_SECONDS,
@@ -92,7 +100,7 @@ class Webhook:
         self.refused = 0
         self.expired = 0
         self.statuses: deque[int] = deque(maxlen=1000)
-        self._stream = _Stream(script, disorder)
+        self._stream = _Stream(source, disorder)
         self._integration = integration
         self._ttl_seconds = ttl_seconds
         self._waiting: deque[_Waiting] = deque()
@@ -151,8 +159,6 @@ class Webhook:
 
     def _send(self, post: Post) -> int:
         parts = urlsplit(post.url)
-        if parts.scheme != "http":
-            raise ValueError(f"only http is simulated, not {post.url}")
         connection = self._connections.get(parts.netloc)
         if connection is not None:
             try:
@@ -160,7 +166,7 @@ class Webhook:
             except (OSError, http.client.HTTPException):
                 # The other side may have closed it while nothing was to be posted.
                 self._connections.pop(parts.netloc).close()
-        connection = http.client.HTTPConnection(parts.netloc, timeout=_PATIENCE_SECONDS)
+        connection = _connection(parts)
         try:
             status = _exchange(connection, parts.path, post)
         except BaseException:
@@ -168,6 +174,15 @@ class Webhook:
             raise
         self._connections[parts.netloc] = connection
         return status
+
+
+def _connection(parts: SplitResult) -> http.client.HTTPConnection:
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(parts.netloc, timeout=_PATIENCE_SECONDS)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # like a connector of EMQX that nobody gave certificates to
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(parts.netloc, timeout=_PATIENCE_SECONDS, context=context)
 
 
 def _exchange(connection: http.client.HTTPConnection, path: str, post: Post) -> int:

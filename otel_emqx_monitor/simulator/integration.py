@@ -5,11 +5,13 @@ to unknown fields are worded as in EMQX's sources. Only the type ``http`` exists
 to the whole cluster: give all its brokers the same ``Integration``.
 """
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -46,12 +48,24 @@ class Post(NamedTuple):
     body: bytes
 
 
+def listens(url: str) -> bool:
+    """Return whether somebody takes a connection at ``url`` within a second."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 @dataclass
 class Integration:
     """What a broker was told to do with its events; safe for several threads.
 
     Args:
-        reaches: whether a connector's URL can be reached, as EMQX tells in ``status``.
+        reaches: whether a connector's URL can be reached, as EMQX tells in ``status``; ``listens``
+            finds out.
     """
 
     reaches: Callable[[str], bool] = lambda _url: True
@@ -83,6 +97,11 @@ class Integration:
             if method == "PUT":
                 self._set(kind, stored, _decoded(body), now)
             return answers.ok(self._described(kind, key, stored, node))
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is a rule, so that events matter to anyone."""
+        return bool(self._stored[Kind.RULE])
 
     def posts(self, source: str, columns: Columns) -> Iterator[Post]:
         """Yield what the actions of all rules send for an event.

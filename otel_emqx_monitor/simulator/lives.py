@@ -21,6 +21,8 @@ from otel_emqx_monitor.simulator.devices import Device, draw_device
 
 MQUEUE_MAX = 1000
 INFLIGHT_MAX = 32
+#: How long a kept session outlives its connection, says the client.
+KEPT_SECONDS = 3600
 
 #: The counters of the socket disappear this long after the refresh that follows a disconnect.
 SOCKET_CLOSES_AFTER_MS = 2000
@@ -87,7 +89,7 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
         "proto_name": "MQTT",
         "proto_ver": device.proto_ver,
         "clean_start": not kind.keeps_session,
-        "expiry_interval": 3600 if kind.keeps_session else 0,
+        "expiry_interval": KEPT_SECONDS if kind.keeps_session else 0,
         "is_persistent": kind.keeps_session,
         "is_expired": False,
         "is_bridge": False,
@@ -99,7 +101,7 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
         "peersni": None,
         "listener": "tcp:default",
         "ip_address": f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}",
-        "port": 32768 + (device.port + 7 * at.connection) % 28000,
+        "port": port_of(device, at.connection),
         "subscriptions_cnt": device.subscriptions,
         "subscriptions_max": "infinity",
         "inflight_max": INFLIGHT_MAX,
@@ -117,10 +119,10 @@ def traffic(device: Device, at: Moment) -> dict[str, object]:
     """Return the fields of a row that count or measure what passes."""
     kind = device.kind
     seconds = at.seen_ms / 1000
-    received = int(device.publish_rate * _busy(seconds))
+    received = published(device, at.seen_ms)
     sent = _backlog(device, at) + int(device.receive_rate * _busy(seconds))
-    received0, received1, received2 = _by_qos(received, kind.qos)
-    sent0, sent1, sent2 = _by_qos(sent, kind.qos)
+    received0, received1, received2 = by_qos(received, kind.qos)
+    sent0, sent1, sent2 = by_qos(sent, kind.qos)
     pubrel_timeout = _one_in(kind.pubrel_timeout_one_in, received2)
     expired = _one_in(kind.expired_one_in, sent)
     too_large = _one_in(kind.too_large_one_in, sent)
@@ -165,13 +167,23 @@ def traffic(device: Device, at: Moment) -> dict[str, object]:
     return row
 
 
+def published(device: Device, age_ms: int) -> int:
+    """Return how many messages a device has published when its connection is so old."""
+    return int(device.publish_rate * _busy(age_ms / 1000))
+
+
+def port_of(device: Device, connection: int) -> int:
+    """Return the port that a device has in its connection of that number."""
+    return 32768 + (device.port + 7 * connection) % 28000
+
+
 def _busy(seconds: float) -> float:
     """Return ``seconds`` bent into a wave that never falls: rates get peaks and troughs."""
     turn = 2 * pi / _SECONDS_OF_A_WAVE
     return seconds - 0.6 * sin(turn * seconds) / turn
 
 
-def _by_qos(count: int, qos: tuple[int, int, int]) -> tuple[int, int, int]:
+def by_qos(count: int, qos: tuple[int, int, int]) -> tuple[int, int, int]:
     """Split ``count`` messages by QoS so that each part can only grow when ``count`` does."""
     blocks, rest = divmod(count, _QOS_BLOCK)
     zero = blocks * qos[0] + min(rest, qos[0])

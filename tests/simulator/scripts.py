@@ -20,10 +20,14 @@ EVERYTHING = (
 
 
 class Receiver:
-    """Takes posts; ``status`` is what they are answered with, ``events`` is their JSON."""
+    """Takes posts; ``status`` is what they are answered with, ``events`` is their JSON.
+
+    ``some`` is set when the first post has come.
+    """
 
     def __init__(self) -> None:
         self.status = 200
+        self.some = threading.Event()
         self.events: list[dict[str, Any]] = []
         self.posts: list[tuple[str, dict[str, str]]] = []
         receiver = self
@@ -38,6 +42,7 @@ class Receiver:
                 receiver.posts.append((self.path, headers))
                 if receiver.status == 200:
                     receiver.events.append(msgspec.json.decode(body))
+                receiver.some.set()
                 self.send_response(receiver.status)
                 self.send_header("content-length", "0")
                 self.end_headers()

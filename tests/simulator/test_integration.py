@@ -1,6 +1,7 @@
 """The rule engine's API: what a live broker answered, and what its sources say beyond that."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import msgspec
 import pytest
 
 from otel_emqx_monitor.simulator import Broker, Integration, StaticFleet
-from otel_emqx_monitor.simulator.integration import Post
+from otel_emqx_monitor.simulator.integration import Post, listens
+from tests.peers import unused_port
 from tests.simulator.asking import ask, body
 
 RECORDED = json.loads(
@@ -156,6 +158,12 @@ def test_connector_that_reaches_nobody_is_disconnected() -> None:
     broker = Broker(source=StaticFleet(), integration=Integration(reaches=lambda _: False))
     assert send(broker, "POST", CONNECTORS, CONNECTOR)[1]["status"] == "disconnected"
     assert send(broker, "POST", ACTIONS, ACTION)[1]["status"] == "disconnected"
+
+
+def test_somebody_listens_or_nobody_does() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert listens(f"http://127.0.0.1:{listening.getsockname()[1]}/prefix")
+    assert not listens(f"http://127.0.0.1:{unused_port()}")
 
 
 @pytest.mark.parametrize(
