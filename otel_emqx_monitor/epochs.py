@@ -4,11 +4,12 @@ EMQX's counters belong to a connection process and its queue's to a session, so 
 the instant at which it began, ``connected_at`` or ``created_at``. A value is never compared with
 one of another epoch: after a reconnect the new count may already be the higher one.
 
-During a takeover EMQX has two rows for one client, and now this one and now that one is found. So
-some epochs before the present one are remembered too: their rows coming back are no new connection.
+Rows and events do not come in order. During a takeover EMQX has two rows for one client, and now
+this one and now that one is found; the event of an old connection's end can come after that of the
+next one's begin. So some epochs before the present one are remembered too, each with its counts.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import add, ge
 
 import msgspec
@@ -21,40 +22,67 @@ Counts = tuple[int | None, ...]
 #: The greatest signed number of 64 bits.
 _MOST = 2**63 - 1
 
-#: How many epochs before the present one are remembered.
-_REMEMBERED = 3
+#: Epochs before the present one that are remembered: this many, and all that began within the last
+#: seconds before the latest, up to a limit.
+_REMEMBERED, _MOST_REMEMBERED = 3, 64
+_RECENT = timedelta(seconds=10)
+
+
+class Spell(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One epoch as far as it is known.
+
+    ``began`` is ``None`` where EMQX did not say. ``counts`` are the highest that were found in it,
+    by polls or by counting events; ``heard`` are those of events alone, empty without any.
+    ``open`` is whether it lasts. ``ended`` is when an event said that it ended.
+    """
+
+    began: datetime | None
+    counts: Counts
+    heard: Counts = ()
+    open: bool = True
+    ended: datetime | None = None
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The counts of one client's present epoch, and what the epochs before it came to.
+    """The counts of one client's present epoch, and what its other epochs came to.
 
-    ``epoch`` is when the present one began, ``None`` where EMQX did not say. ``counts`` are the
-    highest that were seen in it; ``ended`` are the sums of all epochs before, ``None`` for none.
-    ``earlier`` are the latest of those, the last one first, each with its counts. ``epochs`` is how
-    many were seen, and ``start`` when the sum began: the begin of its first epoch, in nanoseconds
-    since the epoch by EMQX's clock.
+    ``spell`` is the present epoch and ``earlier`` are others that are remembered, the latest first.
+    ``ended`` are the sums of all but the present one, ``None`` for none. ``epochs`` is how many
+    were found, and ``start`` when the sum began: the begin of its first epoch, in nanoseconds since
+    the epoch by EMQX's clock. ``horizon`` is the latest begin of those that are not remembered.
     """
 
-    epoch: datetime | None
-    counts: Counts
+    spell: Spell
     start: int
     epochs: int = 1
     ended: Counts | None = None
-    earlier: tuple[tuple[datetime | None, Counts], ...] = ()
+    earlier: tuple[Spell, ...] = ()
+    horizon: datetime | None = None
 
     @property
     def totals(self) -> Counts:
         """The sums over all epochs; ``None`` for a field that no epoch told."""
-        return self.counts if self.ended is None else _sum(self.ended, self.counts)
+        return self.spell.counts if self.ended is None else _sum(self.ended, self.spell.counts)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any epoch lasts."""
+        return self.spell.open or any(one.open for one in self.earlier)
+
+    def find(self, began: datetime) -> Spell | None:
+        """Return the epoch that began then, if it is remembered."""
+        if self.spell.began == began:
+            return self.spell
+        return next((one for one in self.earlier if one.began == began), None)
 
 
-def begin(epoch: datetime | None, counts: Counts, now: float) -> Tally:
+def begin(epoch: datetime | None, counts: Counts, now: float, *, connected: bool = True) -> Tally:
     """Return the tally of a client that is seen for the first time.
 
     ``now`` (seconds since the epoch) is when the sum began if EMQX does not say when its epoch did.
     """
     start = now if epoch is None else epoch.timestamp()
-    return Tally(epoch, counts, max(0, nanoseconds(start)))
+    return Tally(Spell(epoch, counts, open=connected), max(0, nanoseconds(start)))
 
 
 def advance(
@@ -74,44 +102,97 @@ def advance(
         connected: whether the row is of a client that is connected.
         anew: whether a new epoch begins even if ``epoch`` is the present one.
     """
-    if epoch is None or epoch == tally.epoch:
-        return _next(tally, epoch, counts) if anew else _grown(tally, counts)
-    if tally.epoch is None:
-        return msgspec.structs.replace(_grown(tally, counts), epoch=epoch)
-    for place, (then, _) in enumerate(tally.earlier):
-        if then == epoch:
-            return _earlier_grown(tally, place, counts)
-    if connected or epoch > tally.epoch:
-        return _next(tally, epoch, counts)
+    spell = tally.spell
+    if epoch is None or epoch == spell.began:
+        if anew:
+            return opened(tally, Spell(epoch, counts, open=connected))
+        return _with_spell(tally, _grown(spell, spell.began, counts, connected))
+    if spell.began is None:
+        return _with_spell(tally, _grown(spell, epoch, counts, connected))
+    for earlier in tally.earlier:
+        if earlier.began == epoch:
+            return replaced(tally, earlier, _grown(earlier, epoch, counts, connected))
+    if connected or epoch > spell.began:
+        return opened(tally, Spell(epoch, counts, open=connected))
     return tally
 
 
-def _next(tally: Tally, epoch: datetime | None, counts: Counts) -> Tally:
-    earlier = ((tally.epoch, tally.counts), *tally.earlier[: _REMEMBERED - 1])
-    return Tally(epoch, counts, tally.start, tally.epochs + 1, tally.totals, earlier)
+def opened(tally: Tally, spell: Spell) -> Tally:
+    """Return ``tally`` with a further epoch, which is the present one from then on."""
+    others, horizon = _worth_remembering(spell, (tally.spell, *tally.earlier), tally.horizon)
+    epochs = tally.epochs + 1
+    return Tally(spell, tally.start, epochs, tally.totals, others, horizon)
 
 
-def _grown(tally: Tally, counts: Counts) -> Tally:
-    highest = _highest(tally.counts, counts)
-    if highest is tally.counts:
+def inserted(tally: Tally, spell: Spell) -> Tally:
+    """Return ``tally`` with a further epoch that came before the present one."""
+    others, horizon = _worth_remembering(tally.spell, (spell, *tally.earlier), tally.horizon)
+    ended = spell.counts if tally.ended is None else _sum(tally.ended, spell.counts)
+    return Tally(tally.spell, tally.start, tally.epochs + 1, ended, others, horizon)
+
+
+def replaced(tally: Tally, old: Spell, new: Spell) -> Tally:
+    """Return ``tally`` with more known of one of its epochs."""
+    if new is old:
         return tally
-    return Tally(tally.epoch, highest, tally.start, tally.epochs, tally.ended, tally.earlier)
-
-
-def _earlier_grown(tally: Tally, place: int, counts: Counts) -> Tally:
-    """Return ``tally`` with more of an epoch that is over: its row has been found once more."""
-    epoch, known = tally.earlier[place]
-    highest = _highest(known, counts)
-    if highest is known or tally.ended is None:
-        return tally
+    if old is tally.spell:
+        return _with_spell(tally, new)
     gained = tuple(
-        None if now is None else now - (then or 0) for then, now in zip(known, highest, strict=True)
+        None if now is None else now - (then or 0)
+        for then, now in zip(old.counts, new.counts, strict=True)
     )
-    earlier = (*tally.earlier[:place], (epoch, highest), *tally.earlier[place + 1 :])
-    return msgspec.structs.replace(tally, ended=_sum(tally.ended, gained), earlier=earlier)
+    ended = gained if tally.ended is None else _sum(tally.ended, gained)
+    earlier = tuple(new if one is old else one for one in tally.earlier)
+    return msgspec.structs.replace(tally, ended=ended, earlier=earlier)
 
 
-def _highest(old: Counts, new: Counts) -> Counts:
+def closed(tally: Tally, but: datetime | None = None) -> Tally:
+    """Return ``tally`` with all epochs over, but the one that began then."""
+    if not tally.is_open:
+        return tally
+    earlier = tuple(_over(one, but) for one in tally.earlier)
+    return msgspec.structs.replace(tally, spell=_over(tally.spell, but), earlier=earlier)
+
+
+def _over(spell: Spell, but: datetime | None) -> Spell:
+    if not spell.open or (but is not None and spell.began == but):
+        return spell
+    return msgspec.structs.replace(spell, open=False)
+
+
+def _with_spell(tally: Tally, spell: Spell) -> Tally:
+    if spell is tally.spell:
+        return tally
+    return Tally(spell, tally.start, tally.epochs, tally.ended, tally.earlier, tally.horizon)
+
+
+def _grown(spell: Spell, began: datetime | None, counts: Counts, connected: bool) -> Spell:
+    """Return what a row adds to its epoch; one that an event ended does not begin again."""
+    highest = highest_of(spell.counts, counts)
+    lasts = connected and spell.ended is None
+    if highest is spell.counts and lasts == spell.open and began == spell.began:
+        return spell
+    return Spell(began, highest, spell.heard, lasts, spell.ended)
+
+
+def _worth_remembering(
+    latest: Spell, others: tuple[Spell, ...], horizon: datetime | None
+) -> tuple[tuple[Spell, ...], datetime | None]:
+    """Return those of ``others`` that are remembered, and the horizon beyond them."""
+    if len(others) <= _REMEMBERED:
+        return others, horizon
+    since = None if latest.began is None else latest.began - _RECENT
+    kept = others[:_REMEMBERED]
+    for one in others[_REMEMBERED:]:
+        recent = since is not None and one.began is not None and one.began >= since
+        if recent and len(kept) < _MOST_REMEMBERED:
+            kept = (*kept, one)
+        elif one.began is not None and (horizon is None or one.began > horizon):
+            horizon = one.began
+    return kept, horizon
+
+
+def highest_of(old: Counts, new: Counts) -> Counts:
     """Return the higher count of each pair; ``old`` itself when nothing has grown.
 
     Within an epoch a count only falls when a field is missing (the byte counts of a disconnected

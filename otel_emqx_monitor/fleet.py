@@ -27,6 +27,24 @@ class State(StrEnum):
 #: ``mqtt.idle_timeout``, in seconds.
 ASSUMED_REFRESH_SECONDS = 15.0
 
+#: Why connections end, in EMQX's words (5.8.9); the last one stands for all others.
+REASONS = (
+    "normal",
+    "tcp_closed",
+    "ssl_closed",
+    "keepalive_timeout",
+    "takenover",
+    "discarded",
+    "kicked",
+    "not_authorized",
+    "protocol_error",
+    "frame_error",
+    "server_busy",
+    "disconnect_with_will_message",
+    "administrative_action",
+    "other",
+)
+
 _LABEL_NAMES = ("alias", "broker", "client_id")
 
 
@@ -50,6 +68,13 @@ class Watched:
         object.__setattr__(self, "labels", Labels(_LABEL_NAMES, values))
 
 
+class Correction(StrEnum):
+    """What a poll repairs where events were lost."""
+
+    OPENED = "opened"  # it found a connection whose begin no event had told
+    CLOSED = "closed"  # it found a connection gone whose end no event had told
+
+
 class Epoch(StrEnum):
     """What a counter of EMQX's rows counts for: when that begins again, so does the counter."""
 
@@ -64,6 +89,8 @@ class Memory(msgspec.Struct, frozen=True, gc=False):
     connected, ``None`` for never; both by the agent's clock. ``row`` is the last one it had.
     ``connection`` and ``session`` are its counters and epochs, ``None`` before the first row and
     where nothing is counted; ``info`` the attributes of its info series, where that is wanted.
+    ``disconnections`` are how often events said that it left, by the reasons in ``REASONS``; empty
+    for never.
     """
 
     since: float
@@ -72,6 +99,7 @@ class Memory(msgspec.Struct, frozen=True, gc=False):
     connection: Tally | None = None
     session: Tally | None = None
     info: Labels | None = None
+    disconnections: tuple[int, ...] = ()
 
     def tally(self, epoch: Epoch) -> Tally | None:
         """Return the counters of that kind of epoch."""
@@ -79,17 +107,21 @@ class Memory(msgspec.Struct, frozen=True, gc=False):
 
 
 class Client(msgspec.Struct, frozen=True, gc=False):
-    """One watched client in one poll, and what is remembered of it."""
+    """One watched client at one moment, and what is remembered of it.
+
+    ``polled`` is whether the last poll had a row of it; events can tell of a client without.
+    """
 
     watched: Watched
     state: State
     memory: Memory
+    polled: bool = True
 
     @property
     def row(self) -> Row | None:
-        """Its row in this poll; ``None`` when absent or unknown."""
+        """Its row in the last poll; ``None`` when absent or unknown, or known by events alone."""
         here = self.state is State.CONNECTED or self.state is State.DISCONNECTED
-        return self.memory.row if here else None
+        return self.memory.row if here and self.polled else None
 
     @property
     def alias(self) -> str:
@@ -150,14 +182,15 @@ def _start(began: datetime | None) -> int | None:
 class Fleet:
     """All watched clients as one complete poll saw them: those with a name of their own first.
 
-    ``polled_at`` is when that poll ended (seconds since the epoch, the agent's clock), or ``None``
-    when there was none or it is too old: then every client is unknown. What is remembered of
-    clients in spite of that is of ``remembered_at``.
+    ``polled_at`` is when that poll ended, or when an event after it was heard (seconds since the
+    epoch, the agent's clock), or ``None`` when there was none or it is too old: then every client
+    is unknown. What is remembered of clients in spite of that is of ``remembered_at``.
 
     ``counted`` is what is summed up over epochs, ``None`` when counters are those that EMQX tells.
     ``over_limit`` is how many clients ``max_clients`` left out, ``None`` where nothing is bounded.
     ``nodes`` and ``refresh_seconds`` are those of the poll. ``write_errors`` is how often what is
     remembered could not be written to a file, ``None`` where it is not meant to be.
+    ``corrections`` are how often polls had to repair what events said, ``None`` without events.
     """
 
     clients: tuple[Client, ...]
@@ -168,6 +201,7 @@ class Fleet:
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     refresh_seconds: float | None = None
     write_errors: int | None = None
+    corrections: Mapping[Correction, int] | None = None
 
     def forgotten(self) -> "Fleet":
         """Return the fleet of which nothing is known any more, since no poll is recent enough."""
@@ -175,7 +209,12 @@ class Fleet:
             msgspec.structs.replace(client, state=State.UNKNOWN) for client in self.clients
         )
         return Fleet(
-            clients, None, self.remembered_at, self.counted, write_errors=self.write_errors
+            clients,
+            None,
+            self.remembered_at,
+            self.counted,
+            write_errors=self.write_errors,
+            corrections=self.corrections,
         )
 
     @cached_property

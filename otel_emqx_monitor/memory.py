@@ -36,7 +36,7 @@ class Recorder:
         counts = self._connection(row)
         connection = memory.connection
         if connection is None:
-            connection = begin(row.connected_at, counts, now)
+            connection = begin(row.connected_at, counts, now, connected=connected)
         else:
             anew = memory.row is not None and is_another_user(memory.row, row)
             connection = advance(
@@ -49,6 +49,7 @@ class Recorder:
             connection,
             self._of_session(memory.session, row, now, connected=connected),
             self._attributes(memory, watched, row),
+            memory.disconnections,
         )
 
     def recall(self, memory: Memory, watched: Watched) -> Memory:
@@ -60,6 +61,7 @@ class Recorder:
             memory.connection,
             memory.session if self._session else None,
             self._attributes(memory, watched, memory.row) if memory.row else None,
+            memory.disconnections,
         )
 
     def _of_session(

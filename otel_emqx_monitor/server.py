@@ -4,7 +4,7 @@ import asyncio
 import html
 import math
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 
 import uvicorn
@@ -56,19 +56,26 @@ class MetricsServer:
         reader: what renders them.
         address: IPv4 or IPv6 address or host name; ``::`` takes both families.
         port: TCP port, 0 for any free one.
+        routes: what else to serve.
 
     Raises:
         ListenError: the address cannot be had.
     """
 
     def __init__(
-        self, source: SnapshotCache, reader: PrometheusReader, address: str, port: int
+        self,
+        source: SnapshotCache,
+        reader: PrometheusReader,
+        address: str,
+        port: int,
+        routes: Sequence[Route] = (),
     ) -> None:
         self._sockets = listen(address, port)
         app = Starlette(
             routes=[
                 Route("/metrics", _metrics(source, reader)),
                 Route("/", _landing_page(source)),
+                *routes,
             ]
         )
         config = uvicorn.Config(

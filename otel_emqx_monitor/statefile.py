@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.epochs import Counts, Tally
+from otel_emqx_monitor.epochs import Counts, Spell, Tally
 from otel_emqx_monitor.fleet import Client, Counted, Memory, State
 from otel_emqx_monitor.text import printable
 
@@ -88,6 +88,7 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     settings: _Settings | None
     connection: Tally | None
     session: Tally | None
+    disconnections: tuple[int, ...] = ()
 
 
 class _Fields(msgspec.Struct, frozen=True, array_like=True):
@@ -186,7 +187,15 @@ def _packed(client: Client) -> bytes:
     memory = client.memory
     last_seen = None if client.state is State.CONNECTED else memory.last_seen
     settings = None if memory.row is None else _Settings(*_read_settings(memory.row))
-    kept = _Kept(client.state, memory.since, last_seen, settings, memory.connection, memory.session)
+    kept = _Kept(
+        client.state,
+        memory.since,
+        last_seen,
+        settings,
+        memory.connection,
+        memory.session,
+        memory.disconnections,
+    )
     return _pack(kept)
 
 
@@ -242,11 +251,15 @@ def _reordered(tally: Tally, places: Sequence[int | None]) -> Tally:
     def reorder(counts: Counts) -> Counts:
         return tuple(None if place is None else counts[place] for place in places)
 
+    def of_spell(spell: Spell) -> Spell:
+        heard = reorder(spell.heard) if spell.heard else ()
+        return msgspec.structs.replace(spell, counts=reorder(spell.counts), heard=heard)
+
     return msgspec.structs.replace(
         tally,
-        counts=reorder(tally.counts),
+        spell=of_spell(tally.spell),
         ended=None if tally.ended is None else reorder(tally.ended),
-        earlier=tuple((epoch, reorder(counts)) for epoch, counts in tally.earlier),
+        earlier=tuple(map(of_spell, tally.earlier)),
     )
 
 

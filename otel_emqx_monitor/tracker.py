@@ -3,14 +3,20 @@
 A poll is complete, so a client without a row is absent. Two things make a missing row say nothing:
 the node on which the client was last seen does not answer or does not run; or nothing has been said
 of the client yet, and some node does not answer.
+
+Events tell of clients between polls (``find`` and ``told``). Every poll corrects what they got
+wrong, except what was told while it was under way: that is for the next one.
 """
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from otel_emqx_monitor.emqx.rows import NodeState, Poll, Row
-from otel_emqx_monitor.fleet import Client, Counted, Fleet, Memory, State, Watched
+from otel_emqx_monitor.epochs import Tally, closed
+from otel_emqx_monitor.fleet import Client, Correction, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.memory import Recorder, is_another_user
 from otel_emqx_monitor.selection import Selection
 from otel_emqx_monitor.statefile import NOTHING_RESTORED, Restored
@@ -22,6 +28,9 @@ log = logging.getLogger(__name__)
 #: the node comes with them unasked.
 FIELDS = frozenset({"clientid", "username", "connected", "connected_at"})
 
+#: How long an event may take to come before a poll that is faster repairs anything, in seconds.
+_GRACE_SECONDS = 2.0
+
 #: How many client ids one line of the log names.
 _NAMED_AT_ONCE = 5
 
@@ -31,12 +40,13 @@ class Habits:
     """What a tracker keeps, and for how long.
 
     ``counted``: the fields to sum up over epochs, ``None`` to leave counters as EMQX tells them.
-    ``info``: whether to keep the attributes of info series. ``stale_after``: for how many seconds
-    the clients of a node that does not answer are unknown. ``forget_after``: seconds after which a
-    client that is gone is forgotten.
+    ``hears``: whether events tell of clients too. ``info``: whether to keep the attributes of info
+    series. ``stale_after``: for how many seconds the clients of a node that does not answer are
+    unknown. ``forget_after``: seconds after which a client that is gone is forgotten.
     """
 
     counted: Counted | None = None
+    hears: bool = False
     info: bool = False
     stale_after: float = 60.0
     forget_after: float = 7 * 86_400.0
@@ -65,10 +75,16 @@ class Tracker:
         self._changed_user: list[str] = []  # in this poll
         self._told: set[str] = set()  # of whom it was logged already
         self._named = {one.client_id for one in selection.named}
+        self._hearing_since = now
+        self._touched: dict[str, float] = {}  # when an event last told of whom
+        self._corrections = dict.fromkeys(Correction, 0)
         self._clients = {one.client_id: _new(one, now) for one in selection.named}
         self._clients |= {one.client_id: one for one in self._recalled(restored)}
+        self._polled: Fleet | None = None
         clients = tuple(self._clients.values())
-        self.initial = Fleet(clients, None, restored.polled_at, habits.counted).forgotten()
+        self.initial = Fleet(
+            clients, None, restored.polled_at, habits.counted, corrections=self._repaired()
+        ).forgotten()
 
     def _recalled(self, restored: Restored) -> Iterator[Client]:
         """Yield those of an earlier run that are still selected."""
@@ -87,7 +103,10 @@ class Tracker:
         self._forget_beyond_limit(clients, poll.rows)
         self._clients = clients
         self._tell_of_users()
-        return Fleet(
+        self._touched = {
+            one: at for one, at in self._touched.items() if at >= poll.finished_at - poll.duration
+        }
+        self._polled = Fleet(
             tuple(clients.values()),
             poll.finished_at,
             poll.finished_at,
@@ -95,7 +114,44 @@ class Tracker:
             selected.over_limit,
             poll.nodes,
             poll.refresh_seconds,
+            corrections=self._repaired(),
         )
+        return self._polled
+
+    def find(self, client_id: str, username: str | None, now: float) -> Client | None:
+        """Return a client that an event tells of; ``None`` for one that is not watched.
+
+        One that a pattern matches and no poll has seen is new at ``now`` (epoch seconds), as long
+        as ``max_clients`` leaves room.
+        """
+        watched = self._selection.match(client_id, username)
+        if watched is None:
+            return None
+        known = self._clients.get(client_id)
+        if known is not None:
+            return known
+        room = self._selection.max_clients + len(self._named) - len(self._clients)
+        return Client(watched, State.UNKNOWN, Memory(now), polled=False) if room > 0 else None
+
+    def told(self, client: Client, now: float | None) -> None:
+        """Take note of what an event told; ``now`` (epoch seconds) when it told of presence."""
+        self._clients[client.client_id] = client
+        if now is not None:
+            self._touched[client.client_id] = now
+
+    def heard(self, now: float) -> Fleet | None:
+        """Return the fleet with what events have told since the last poll, as of ``now``.
+
+        ``None`` before the first poll: without one nothing is known of the others.
+        """
+        if self._polled is None:
+            return None
+        return replace(
+            self._polled, clients=tuple(self._clients.values()), polled_at=now, remembered_at=now
+        )
+
+    def _repaired(self) -> Mapping[Correction, int] | None:
+        return dict(self._corrections) if self._habits.hears else None
 
     def _steps(self, poll: Poll, watched: Mapping[str, Watched]) -> Iterator[Client]:
         """Yield those who are known already, in their order, then those who are new.
@@ -106,13 +162,17 @@ class Tracker:
         for client_id, client in self._clients.items():
             target = watched.get(client_id)
             if target is not None:
-                yield self._with_row(target, client.memory, rows[client_id], poll.finished_at)
+                found = self._with_row(target, client.memory, rows[client_id], poll.finished_at)
+                yield self._corrected(client, found, poll) if self._habits.hears else found
             elif client_id not in rows and (gone := self._without_row(client, poll)):
                 yield gone
         for client_id, target in watched.items():
             if client_id not in self._clients:
                 memory = Memory(poll.finished_at)
-                yield self._with_row(target, memory, rows[client_id], poll.finished_at)
+                found = self._with_row(target, memory, rows[client_id], poll.finished_at)
+                if self._habits.hears and found.memory.connection is not None:
+                    self._note_begin(0, found.memory.connection, poll)
+                yield found
 
     def _with_row(self, watched: Watched, memory: Memory, row: Row, now: float) -> Client:
         if row.connected is None:  # all that is left of some offline durable sessions
@@ -131,7 +191,40 @@ class Tracker:
             named = client.client_id in self._named
             return _new(client.watched, now, State.ABSENT) if named else None
         state = State.UNKNOWN if self._in_doubt(client, poll) else State.ABSENT
+        if self._habits.hears:
+            gone = Client(client.watched, state, memory, polled=False)
+            return self._corrected(client, gone, poll)
         return client if state is client.state else Client(client.watched, state, memory)
+
+    def _corrected(self, before: Client, found: Client, poll: Poll) -> Client:
+        """Return what a poll found, with the epochs over that it has not found.
+
+        What was told since the poll began holds until the next one.
+        """
+        tally = found.memory.connection
+        if tally is None:
+            return found
+        if self._touched.get(found.client_id, 0.0) >= poll.finished_at - poll.duration:
+            state = State.CONNECTED if tally.is_open else State.DISCONNECTED
+            return Client(found.watched, state, found.memory, found.polled)
+        known = before.memory.connection
+        self._note_begin(0 if known is None else known.epochs, tally, poll)
+        if found.state is State.UNKNOWN:
+            return found
+        row = found.row
+        left = closed(tally, but=row.connected_at if row is not None and row.connected else None)
+        if known is not None:
+            self._corrections[Correction.CLOSED] += _closed_unheard(known, left)
+        memory = msgspec.structs.replace(found.memory, connection=left)
+        return Client(found.watched, found.state, memory, found.polled)
+
+    def _note_begin(self, epochs: int, tally: Tally, poll: Poll) -> None:
+        """Count a connection that no event told of, though there was time enough for it."""
+        began = tally.spell.began
+        if tally.epochs > epochs and began is not None:
+            age = poll.finished_at - began.timestamp()
+            if _GRACE_SECONDS < age < poll.finished_at - self._hearing_since:
+                self._corrections[Correction.OPENED] += 1
 
     def _in_doubt(self, client: Client, poll: Poll) -> bool:
         """Whether a client may be on a node that has not answered, and not for too long."""
@@ -167,6 +260,13 @@ class Tracker:
                 ", ".join(printable(one, 60) for one in changed[:_NAMED_AT_ONCE]),
                 more,
             )
+
+
+def _closed_unheard(known: Tally, now: Tally) -> int:
+    """Return how many epochs of ``known`` lasted and are over, without an event that said so."""
+    lasted = [one.began for one in (known.spell, *known.earlier) if one.open]
+    over = [one for one in (now.spell, *now.earlier) if not one.open and one.ended is None]
+    return sum(one.began in lasted for one in over)
 
 
 def _new(watched: Watched, now: float, state: State = State.UNKNOWN) -> Client:

@@ -36,7 +36,14 @@ def test_an_epoch_grows() -> None:
 def test_a_row_that_says_nothing_new_changes_nothing_at_all() -> None:
     tally = begin(at(0), (5, 100), 0)
     assert advance(tally, at(0), (5, 100), connected=True) is tally
-    assert advance(tally, at(0), (4, None), connected=False) is tally
+    assert advance(tally, at(0), (4, None), connected=True) is tally
+
+
+def test_a_row_that_is_not_connected_ends_its_epoch() -> None:
+    tally = advance(begin(at(0), (5, 100), 0), at(0), (5, None), connected=False)
+    assert tally.totals == (5, 100)
+    assert not tally.is_open
+    assert advance(tally, at(0), (5, None), connected=True).is_open
 
 
 def test_a_reconnect_to_lower_and_to_higher_counts_adds_both_alike() -> None:
@@ -95,7 +102,7 @@ def test_a_session_that_connected_and_left_between_two_polls_is_an_epoch_too() -
 
 def test_an_epoch_that_becomes_known_is_the_one_that_was_not() -> None:
     tally = advance(begin(None, (5,), 0), at(0), (6,), connected=True)
-    assert (tally.epoch, tally.totals, tally.epochs) == (at(0), (6,), 1)
+    assert (tally.spell.began, tally.totals, tally.epochs) == (at(0), (6,), 1)
     assert advance(tally, None, (7,), connected=True).totals == (7,)
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.epochs import Tally
+from otel_emqx_monitor.epochs import Spell, Tally
 from otel_emqx_monitor.fleet import Client, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.state import Store
 from otel_emqx_monitor.statefile import Remembered, Restored, Unusable, read
@@ -39,7 +39,8 @@ def row(client_id: str, connected: bool = True) -> Row:
 
 
 def tally(*counts: int | None) -> Tally:
-    return Tally(T0, counts, start=7, epochs=3, ended=counts, earlier=((T0, counts),))
+    earlier = (Spell(T0, counts, heard=counts, open=False, ended=T0),)
+    return Tally(Spell(T0, counts), 7, epochs=3, ended=counts, earlier=earlier, horizon=T0)
 
 
 def client(client_id: str, received: int = 5, state: State = State.CONNECTED) -> Client:

@@ -43,7 +43,10 @@ def _lines(section: BaseModel) -> Iterator[str]:
             continue
         if value is None and key.endswith("_file") and key.removesuffix("_file") in keys:
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, BaseModel):
+            yield f"{key}:"
+            yield from (f"  {line}" for line in _lines(value))
+        elif isinstance(value, Mapping):
             yield f"{key}:" if value else f"{key}: {{}}"
             yield from (f"  {_quoted(name)}: {scalar(item)}" for name, item in value.items())
         else:

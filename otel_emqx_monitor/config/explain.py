@@ -1,7 +1,7 @@
 """Turns pydantic's findings into sentences that say what is wrong and what would be right."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from otel_emqx_monitor.config.environment import FromEnvironment
 from otel_emqx_monitor.config.errors import Location, path_text
 from otel_emqx_monitor.config.model import SECTIONS, Config
+from otel_emqx_monitor.config.section import nested
 from otel_emqx_monitor.config.values import Contradiction
 from otel_emqx_monitor.text import printable
 
@@ -46,9 +47,18 @@ _KINDS: Final = (
 )
 
 # Secrets, and URLs because people put passwords into them.
-_NEVER_SHOWN = frozenset({"api_key", "api_secret", "api_url", "endpoint", "headers"})
+_NEVER_SHOWN = frozenset(
+    {"api_key", "api_secret", "api_url", "endpoint", "headers", "password", "token"}
+)
 # The same for text that stands where all of these should be.
-_HOLD_SECRETS: Final[tuple[Location, ...]] = ((), ("emqx",), ("otlp",))
+_HOLD_SECRETS: Final[tuple[Location, ...]] = (
+    (),
+    ("emqx",),
+    ("otlp",),
+    ("events",),
+    ("events", "webhook"),
+    ("events", "mqtt"),
+)
 
 
 def place(error: ErrorDetails) -> Location:
@@ -113,7 +123,7 @@ def _kind(value: object) -> str:
 
 def _unknown_key(where: Location) -> str:
     *parents, key = where
-    model: type[BaseModel] = SECTIONS[str(parents[0])] if parents else Config
+    model = _model_of(parents)
     known = list(model.model_fields)
     if near := get_close_matches(str(key).lower(), known, n=1):
         return f"is not a known key; did you mean {path_text((*parents, near[0]))}?"
@@ -122,3 +132,14 @@ def _unknown_key(where: Location) -> str:
     if elsewhere := [name for name, other in SECTIONS.items() if key in other.model_fields]:
         return f"is not a known key here; it belongs to {' or '.join(elsewhere)}"
     return f"is not a known key; known here: {', '.join(known)}"
+
+
+def _model_of(place: Sequence[str | int]) -> type[BaseModel]:
+    """Return the model of what stands at ``place``: the whole, a section, or one within it."""
+    names = [part for part in place if isinstance(part, str)]
+    if not names:
+        return Config
+    model = SECTIONS[names[0]]
+    for name in names[1:]:
+        model = nested(model)[name]
+    return model

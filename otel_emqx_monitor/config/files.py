@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from stat import S_ISDIR
+from typing import NamedTuple
 
 from otel_emqx_monitor.config.environment import FromEnvironment
-from otel_emqx_monitor.config.errors import Problems
+from otel_emqx_monitor.config.errors import Location, Problems
 from otel_emqx_monitor.config.values import check_secret
 from otel_emqx_monitor.text import printable
 
@@ -72,98 +73,118 @@ def read_files(values: Mapping[str, object], folder: Path, problems: Problems) -
         problems: Where to note files that are missing or unusable.
     """
     read = dict(values)
-    if isinstance(emqx := values.get("emqx"), dict):
-        read["emqx"] = _emqx_with_files(emqx, folder, problems)
-    if isinstance(otlp := values.get("otlp"), dict):
-        read["otlp"] = _otlp_with_files(otlp, folder, problems)
-    if isinstance(state := values.get("state"), dict):
-        read["state"] = _state_with_file(state, folder, problems)
+    fillers = {
+        "emqx": _emqx_with_files,
+        "state": _state_with_file,
+        "events": _events_with_files,
+        "otlp": _with_tls_files,
+    }
+    for name, fill in fillers.items():
+        if isinstance(section := values.get(name), dict):
+            read[name] = fill(section, _Place((name,), folder, problems))
     return read
 
 
-def _emqx_with_files(
-    emqx: Mapping[str, object], folder: Path, problems: Problems
-) -> dict[str, object]:
+class _Place(NamedTuple):
+    """Where a section stands, where its relative paths start, and where to note problems."""
+
+    where: Location
+    folder: Path
+    problems: Problems
+
+    def within(self, key: str) -> "_Place":
+        return self._replace(where=(*self.where, key))
+
+    def refuse(self, key: str, refused: FileRefused, file: str, rule: str = "") -> None:
+        self.problems.add((*self.where, key), f"{rule}{refused}{_named(file, self.folder)}")
+
+
+def _emqx_with_files(emqx: Mapping[str, object], place: _Place) -> dict[str, object]:
     section = dict(emqx)
     for name in ("api_key", "api_secret"):
-        _fill_secret(section, name, folder, problems)
+        _fill_secret(section, name, place)
     bundle = section.get("ssl")
     if isinstance(bundle, str) and bundle.lower() not in ("", "true", "false"):
         try:
-            path = _absolute(bundle, folder)
+            path = _absolute(bundle, place.folder)
             _check_bundle(path)
             section["ssl"] = str(path)
         except FileRefused as refused:
-            wrong = (
-                f"must be true, false or the path of a CA bundle; {refused}{_named(bundle, folder)}"
-            )
-            problems.add(("emqx", "ssl"), wrong)
+            place.refuse("ssl", refused, bundle, "must be true, false or the path of a CA bundle; ")
     return section
 
 
-def _fill_secret(section: dict[str, object], name: str, folder: Path, problems: Problems) -> None:
+def _fill_secret(
+    section: dict[str, object], name: str, place: _Place, *, required: bool = True
+) -> None:
     file_key = f"{name}_file"
+    problems, at = place.problems, (*place.where, name)
     # Empty text is not a secret but a variable that was left empty: `${env:API_KEY:-}`.
     for key in (name, file_key):
         if section.get(key) in (None, ""):
             section.pop(key, None)
-    if problems.cover(("emqx", file_key)):
+    if problems.cover((*place.where, file_key)):
         section[name] = _UNREAD
     elif name in section and file_key in section:
-        problems.add(("emqx", name), f"is given twice: keep either {name} or {file_key}")
+        problems.add(at, f"is given twice: keep either {name} or {file_key}")
     elif name not in section and file_key not in section:
-        problems.add(("emqx", name), f"is required: give {name}, or {file_key} with a file's path")
+        if required:
+            problems.add(at, f"is required: give {name}, or {file_key} with a file's path")
     elif file_key in section:
         section[name] = _UNREAD
         if isinstance(file := section[file_key], str):
             try:
-                path = _absolute(file, folder)
+                path = _absolute(file, place.folder)
                 section |= {name: _secret_in(path), file_key: str(path)}
             except FileRefused as refused:
-                problems.add(("emqx", file_key), f"{refused}{_named(file, folder)}")
+                place.refuse(file_key, refused, file)
 
 
-def _state_with_file(
-    state: Mapping[str, object], folder: Path, problems: Problems
-) -> dict[str, object]:
+def _state_with_file(state: Mapping[str, object], place: _Place) -> dict[str, object]:
     section = dict(state)
-    file = section.get("path")
+    _fill_path(section, "path", place, _check_place)
+    return section
+
+
+def _events_with_files(events: Mapping[str, object], place: _Place) -> dict[str, object]:
+    section = dict(events)
+    if isinstance(given := section.get("webhook"), dict):
+        section["webhook"] = webhook = dict(given)
+        _fill_secret(webhook, "token", place.within("webhook"))
+    if isinstance(given := section.get("mqtt"), dict):
+        within = place.within("mqtt")
+        section["mqtt"] = mqtt = _with_tls_files(given, within)
+        _fill_secret(mqtt, "password", within, required=False)
+        if place.problems.cover((*within.where, "username")):
+            mqtt["username"] = _UNREAD  # what is wrong with it is no reason to miss it
+    return section
+
+
+def _with_tls_files(given: Mapping[str, object], place: _Place) -> dict[str, object]:
+    section = dict(given)
+    _fill_path(section, "ca_file", place, _check_certificates)
+    certificate = _fill_path(section, "client_certificate_file", place, _check_certificates)
+    _fill_path(section, "client_key_file", place, partial(_check_key, certificate=certificate))
+    return section
+
+
+def _fill_path(
+    section: dict[str, object], key: str, place: _Place, check: Callable[[Path], None]
+) -> Path | None:
+    """Make a path absolute and return it; ``None`` where there is none, or a wrong one."""
+    file = section.get(key)
     if file in (None, ""):
-        section.pop("path", None)
+        section.pop(key, None)
     elif isinstance(file, str):
         try:
-            path = _absolute(file, folder)
-            _check_place(path)
-            section["path"] = str(path)
+            path = _absolute(file, place.folder)
+            check(path)
+            section[key] = str(path)
         except FileRefused as refused:
-            problems.add(("state", "path"), f"{refused}{_named(file, folder)}")
-    return section
-
-
-def _otlp_with_files(
-    otlp: Mapping[str, object], folder: Path, problems: Problems
-) -> dict[str, object]:
-    section = dict(otlp)
-
-    def fill(key: str, check: Callable[[Path], None]) -> Path | None:
-        file = section.get(key)
-        if file in (None, ""):
-            section.pop(key, None)
-        elif isinstance(file, str):
-            try:
-                path = _absolute(file, folder)
-                check(path)
-                section[key] = str(path)
-            except FileRefused as refused:
-                problems.add(("otlp", key), f"{refused}{_named(file, folder)}")
-            else:
-                return path
-        return None
-
-    fill("ca_file", _check_certificates)
-    certificate = fill("client_certificate_file", _check_certificates)
-    fill("client_key_file", partial(_check_key, certificate=certificate))
-    return section
+            place.refuse(key, refused, file)
+        else:
+            return path
+    return None
 
 
 def _absolute(text: str, folder: Path) -> Path:

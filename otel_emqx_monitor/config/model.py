@@ -21,6 +21,7 @@ from otel_emqx_monitor.config.clients import (
     named,
     repeats,
 )
+from otel_emqx_monitor.config.events import EventsConfig, MqttConfig, WebhookConfig
 from otel_emqx_monitor.config.otlp import OtlpConfig
 from otel_emqx_monitor.config.section import Section
 from otel_emqx_monitor.config.values import (
@@ -41,12 +42,15 @@ __all__ = [
     "SECTIONS",
     "Config",
     "EmqxConfig",
+    "EventsConfig",
     "ExcludedClient",
     "MonitoredClient",
+    "MqttConfig",
     "OtlpConfig",
     "PollingConfig",
     "PrometheusConfig",
     "StateConfig",
+    "WebhookConfig",
 ]
 
 
@@ -239,6 +243,10 @@ class Config(Section):
     state: StateConfig = Field(
         default=StateConfig(), description="What is remembered when the agent restarts."
     )
+    events: EventsConfig = Field(
+        default=EventsConfig(),
+        description="What EMQX tells by itself as it happens, and how that comes in.",
+    )
     otlp: OtlpConfig | None = Field(
         default=None,
         description="How to push to an OpenTelemetry Collector. Missing or empty: not at all; "
@@ -284,10 +292,12 @@ class Config(Section):
         """Who is monitored, for a sentence: ``2 monitored clients and 1 pattern of clients``."""
         patterns = sum(entry.client_id is None for entry in self.monitored_clients)
         count = len(self.monitored_clients) - patterns
-        text = f"{count} monitored client{'' if count == 1 else 's'}"
+        parts = []
+        if count or not patterns:
+            parts.append(f"{count} monitored client{'' if count == 1 else 's'}")
         if patterns:
-            text += f" and {patterns} pattern{'' if patterns == 1 else 's'} of clients"
-        return text
+            parts.append(f"{patterns} pattern{'' if patterns == 1 else 's'} of clients")
+        return " and ".join(parts)
 
     @property
     def stale_after_seconds(self) -> float:
@@ -308,6 +318,7 @@ SECTIONS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "prometheus": PrometheusConfig,
         "polling": PollingConfig,
         "state": StateConfig,
+        "events": EventsConfig,
         "otlp": OtlpConfig,
     }
 )

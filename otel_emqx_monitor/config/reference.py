@@ -5,11 +5,12 @@ from itertools import chain
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from otel_emqx_monitor.config.effective import scalar
 from otel_emqx_monitor.config.model import SECTIONS, Config
+from otel_emqx_monitor.config.section import nested
 
 _NAMES: Final = {
     SecretStr: "secret",
@@ -45,8 +46,18 @@ def _keys() -> Iterator[Key]:
             prefix = f"{name}[]"
         elif not field.is_required() and field.default is None:
             yield Key(name, "mapping", "not set", field.description or "")
-        for key, item in SECTIONS[name].model_fields.items():
-            yield _key(f"{prefix}.{key}", item)
+        yield from _keys_of(prefix, SECTIONS[name])
+
+
+def _keys_of(prefix: str, section: type[BaseModel]) -> Iterator[Key]:
+    inner = nested(section)
+    for key, field in section.model_fields.items():
+        place = f"{prefix}.{key}"
+        if key in inner:
+            yield Key(place, "mapping", "not set", field.description or "")
+            yield from _keys_of(place, inner[key])
+        else:
+            yield _key(place, field)
 
 
 def _key(place: str, field: FieldInfo) -> Key:

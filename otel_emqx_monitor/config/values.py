@@ -86,6 +86,24 @@ def check_secret(text: str) -> None:
         raise ValueError("must be one line without control characters")
 
 
+def _check_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    check_secret(text)
+    if text != text.strip():
+        raise ValueError("must not begin or end with a space, which HTTP would take away")
+    return token
+
+
+def _check_topic_prefix(text: str) -> str:
+    # MQTT 5.0, section 4.7.1: these stand for other topics.
+    _check_client_id(text)
+    if "+" in text or "#" in text:
+        raise ValueError("must be a topic, without the wildcards + and #")
+    if text.endswith("/"):
+        raise ValueError("must not end with '/'")
+    return text
+
+
 def _check_api_secret(secret: SecretStr) -> SecretStr:
     check_secret(secret.get_secret_value())
     return secret
@@ -173,6 +191,14 @@ Address = Annotated[str, AfterValidator(checked_host)]
 Verification = Annotated[bool | str, PlainValidator(_verification)]
 Whole = Annotated[int, BeforeValidator(_whole_not_switch)]
 Number = Annotated[float, BeforeValidator(_number_not_switch)]
+Token = Annotated[SecretStr, AfterValidator(_check_token)]
+TopicPrefix = Annotated[str, AfterValidator(_check_topic_prefix)]
+OptionalName = Annotated[
+    Annotated[str, AfterValidator(_check_client_id)] | None, BeforeValidator(_absent_if_empty)
+]
+OptionalWhole = Annotated[
+    int | None, BeforeValidator(_absent_if_empty), BeforeValidator(_whole_not_switch)
+]
 OptionalText = Annotated[
     Annotated[str, AfterValidator(_check_text)] | None, BeforeValidator(_absent_if_empty)
 ]

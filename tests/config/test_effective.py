@@ -8,12 +8,15 @@ from pydantic import SecretStr, ValidationError
 from otel_emqx_monitor.config import (
     Config,
     EmqxConfig,
+    EventsConfig,
     ExcludedClient,
     MonitoredClient,
+    MqttConfig,
     OtlpConfig,
     PollingConfig,
     PrometheusConfig,
     StateConfig,
+    WebhookConfig,
     effective_yaml,
     load,
 )
@@ -69,6 +72,24 @@ counters: "cumulative"
 forget_after_seconds: 1.5
 state:
   path: "/state"
+events:
+  webhook:
+    token: '********'
+    max_body_bytes: 1048576
+    max_per_second: 10000
+  mqtt:
+    host: "emqx"
+    port: 1884
+    tls: false
+    verify: true
+    ca_file: null
+    client_certificate_file: null
+    client_key_file: null
+    username: "me"
+    password: '********'
+    topic_prefix: "$SYS"
+    client_id: null
+    keepalive_seconds: 30
 otlp:
   protocol: "http/protobuf"
   endpoint: "https://collector/v1/metrics"
@@ -114,6 +135,10 @@ def test_every_key_is_shown_with_its_effective_value() -> None:
         counters="cumulative",
         forget_after_seconds=1.5,
         state=StateConfig(path="/state"),
+        events=EventsConfig(
+            webhook=WebhookConfig(token=SecretStr("hunter4")),
+            mqtt=MqttConfig(host="emqx", port=1884, username="me", password=SecretStr("hunter5")),
+        ),
         otlp=OtlpConfig(
             protocol="http/protobuf",
             endpoint="https://collector",
@@ -288,6 +313,23 @@ configs = st.builds(
         interval_seconds=st.none() | st.floats(0, 86_400, exclude_min=True),
         stale_after_seconds=st.none() | st.floats(86_400, allow_infinity=False),
         deadline_seconds=st.floats(0, 3600, exclude_min=True),
+    ),
+    events=st.builds(
+        EventsConfig,
+        webhook=st.none()
+        | st.builds(
+            WebhookConfig,
+            token=st.just(SecretStr("********")),
+            max_per_second=st.floats(0, 1_000_000, exclude_min=True),
+        ),
+        mqtt=st.none()
+        | st.builds(
+            MqttConfig,
+            host=st.just("emqx"),
+            port=st.none() | st.integers(1, 65_535),
+            tls=st.booleans(),
+            topic_prefix=st.sampled_from(["$SYS", "a/${b}", "ż"]),
+        ),
     ),
     otlp=st.none() | pushes(),
 )

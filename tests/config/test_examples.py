@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
-from otel_emqx_monitor.config import OtlpConfig, load
+from otel_emqx_monitor.config import EventsConfig, MqttConfig, OtlpConfig, WebhookConfig, load
 from otel_emqx_monitor.config.effective import scalar
 from otel_emqx_monitor.config.reference import reference
 from tests.config.loader import Loader
@@ -69,15 +70,25 @@ def test_the_minimal_example_is_the_least_that_loads() -> None:
 
 
 def full_example() -> str:
-    """Return the example with its section ``otlp``, which is a comment, switched on."""
+    """Return the example with the sections switched on that are comments."""
     text = (EXAMPLES / "config.yaml").read_text()
-    before, otlp = text.split("# otlp:\n")
-    return f"{before}otlp:\n" + re.sub("^# ?", "", otlp, flags=re.MULTILINE)
+
+    def without_marks(section: re.Match[str]) -> str:
+        return re.sub("^# ?", "", section[0], flags=re.MULTILINE)
+
+    return re.sub(r"^# (?:events|otlp):\n(?:#.*\n)+", without_marks, text, flags=re.MULTILINE)
 
 
 def test_the_full_example_does_not_push_until_that_section_is_no_comment(loader: Loader) -> None:
     assert load(EXAMPLES / "config.yaml", {}).otlp is None
     assert loader.load(full_example()).otlp == OtlpConfig()
+
+
+def test_the_full_example_takes_no_events_until_that_section_is_no_comment(loader: Loader) -> None:
+    assert load(EXAMPLES / "config.yaml", {}).events == EventsConfig()
+    events = loader.load(full_example()).events
+    assert events.webhook == WebhookConfig(token=SecretStr("exampleToken0123456789"))
+    assert events.mqtt == MqttConfig(host="emqx")
 
 
 def keys_of_entries(text: str) -> dict[str, str]:
@@ -100,10 +111,16 @@ def test_the_full_example_has_every_key_with_its_default() -> None:
         else:
             found[section] = "[]" if isinstance(content, list) else scalar(content)
     found |= keys_of_entries(text)
-    found["otlp"] = "null"  # what it is in the file itself
+    for section in ("events.webhook", "events.mqtt"):
+        content = given["events"][section.partition(".")[2]]
+        found |= {f"{section}.{key}": scalar(value) for key, value in content.items()}
+    off = ("events.webhook", "events.mqtt", "otlp")
+    found |= dict.fromkeys(off, "null")  # what they are in the file itself
     # One of the two ways to give a secret has to be a comment, and so has what has no default.
     comments = re.findall(r"^  # (\w+_file|node): ", text, re.MULTILINE)
     found |= {f"emqx.{key}": "null" for key in comments}
+    found |= {"events.webhook.token_file": "null", "events.mqtt.password_file": "null"}
+    assert re.findall(r"^    # (\w+_file): ", text, re.MULTILINE) == ["token_file", "password_file"]
     expected = {key.key: key.default for key in reference()}
     assert found.keys() == expected.keys()
     found["monitored_clients[].alias"] = '"{client_id}"'

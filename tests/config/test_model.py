@@ -379,7 +379,7 @@ def test_values_out_of_range_or_of_the_wrong_kind_are_refused(
             (
                 "x: is not a known key; "
                 "known here: emqx, monitored_clients, exclude, max_clients, prometheus, polling, "
-                "counters, forget_after_seconds, state, otlp"
+                "counters, forget_after_seconds, state, events, otlp"
             ),
         ),
         (

@@ -96,7 +96,7 @@ def test_a_whole_section_from_the_environment_loads_or_is_refused(
 ) -> None:
     file.write_text(
         "emqx: ${env:A}\nmonitored_clients: ${env:A}\nexclude: ${env:A}\n"
-        "polling: ${env:A}\ncounters: ${env:A}\notlp: ${env:A}\n"
+        "polling: ${env:A}\ncounters: ${env:A}\nevents: ${env:A}\notlp: ${env:A}\n"
     )
     outcome(file, {"A": yaml.safe_dump(document)})
 
@@ -145,6 +145,31 @@ def test_a_header_is_never_shown(
     for headers in (*written, {f"{name} {secret}": "x"}, {f"{name}={secret}": None}):
         document = {"emqx": emqx, "otlp": otlp | {"headers": headers}}
         file.write_text(yaml.safe_dump(document))
+        result = outcome(file, {"SECRET": secret, "A": "x"})
+        assert SECRET not in str(result)
+        assert SECRET not in repr(result)
+        if isinstance(result, Config):
+            assert SECRET not in effective_yaml(result)
+
+
+@settings(deadline=None, max_examples=50)  # each loads six files
+@given(
+    garbage,
+    st.sampled_from([("webhook", "token"), ("mqtt", "password")]),
+    st.sampled_from(
+        [SECRET, f"{SECRET}\n", f"a {SECRET}: {SECRET}", f" {SECRET}", f"{SECRET}\x1b"]
+    ),
+)
+def test_a_secret_of_events_is_never_shown(
+    file: Path, other: object, place: tuple[str, str], secret: str
+) -> None:
+    (file.parent / "secret").write_text(secret)
+    section, key = place
+    emqx = {"api_key": "k", "api_secret": "s", "api_url": "http://h", "alias": "a"}
+    usual = {"host": "h", "username": "u"} if section == "mqtt" else {}
+    ways = ({key: secret}, {key: "${env:SECRET}"}, {f"{key}_file": "secret"}, {key: [secret]})
+    for way in (*({**usual, **way} for way in ways), secret, [secret]):
+        file.write_text(yaml.safe_dump({"emqx": emqx, "otlp": other, "events": {section: way}}))
         result = outcome(file, {"SECRET": secret, "A": "x"})
         assert SECRET not in str(result)
         assert SECRET not in repr(result)
