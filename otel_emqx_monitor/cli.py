@@ -227,7 +227,8 @@ def _nodes(broker: "Broker") -> str:
     "--token-file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Holds the token of the agent's webhook. Default: the variable EVENTS_TOKEN.",
+    help="Holds the token of the agent's webhook. Default: that of events.webhook in the"
+    " configuration, else the variable EVENTS_TOKEN.",
 )
 @click.option("--dry-run", is_flag=True, help="Only print the requests; secrets are masked.")
 @click.option("--remove", "removing", is_flag=True, help="Remove all that this command makes.")
@@ -258,7 +259,7 @@ def setup_events(
         return
     if url is None:
         raise click.UsageError("give --url, the agent's base URL as EMQX sees it")
-    token = _events_token(token_file)
+    token = _events_token(config, token_file)
     try:
         wanted = setup.Wanted(url, token, topics)
     except ValueError as error:
@@ -266,18 +267,23 @@ def setup_events(
     setup.set_up(config.emqx, wanted, click.echo, dry_run=dry_run)
 
 
-def _events_token(file: Path | None) -> str:
+def _events_token(config: "Config", file: Path | None) -> str:
     from otel_emqx_monitor.config.files import FileRefused, read_text
 
-    if file is None:
-        token = os.environ.get("EVENTS_TOKEN")
-        if token is None:
-            raise click.UsageError("give --token-file, or the token in the variable EVENTS_TOKEN")
-        return token
-    try:
-        return read_text(file, 65_536).removesuffix("\n").removesuffix("\r")
-    except FileRefused as refused:
-        raise click.UsageError(f"--token-file cannot be used: {refused}") from None
+    if file is not None:
+        try:
+            return read_text(file, 65_536).removesuffix("\n").removesuffix("\r")
+        except FileRefused as refused:
+            raise click.UsageError(f"--token-file cannot be used: {refused}") from None
+    if config.events.webhook is not None:
+        return config.events.webhook.token.get_secret_value()
+    token = os.environ.get("EVENTS_TOKEN")
+    if token is None:
+        raise click.UsageError(
+            "the configuration has no section events.webhook with the token; give it one, or"
+            " --token-file, or the variable EVENTS_TOKEN"
+        )
+    return token
 
 
 @main.command()

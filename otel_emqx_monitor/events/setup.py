@@ -32,11 +32,11 @@ from otel_emqx_monitor.emqx.http import Method
 from otel_emqx_monitor.emqx.sessions import Sessions
 from otel_emqx_monitor.events.objects import ConfigObject, Json, differences, masked, merged
 from otel_emqx_monitor.events.sql import checked_topic_filter, messages_sql, presence_sql
+from otel_emqx_monitor.events.webhook import PATH
 from otel_emqx_monitor.text import printable
 
 NAME = "otel_emqx_monitor"
 MESSAGES_NAME = f"{NAME}_messages"
-PATH = "/events"
 
 Echo = Callable[[str], object]
 

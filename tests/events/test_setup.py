@@ -1,6 +1,7 @@
 """``setup-events`` against the simulated broker."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from otel_emqx_monitor.cli import main
+from otel_emqx_monitor.events import rules
+from otel_emqx_monitor.events.event import Kind
 from otel_emqx_monitor.simulator import (
     Answer,
     Broker,
@@ -46,10 +49,15 @@ def simulator(broker: Broker) -> Iterator[Simulator]:
         yield running
 
 
-def runner(api_url: str, folder: Path) -> Run:
+def runner(api_url: str, folder: Path, **sections: object) -> Run:
     config = folder / "config.yaml"
-    emqx = {"api_key": "simulated-key", "api_secret": "simulated-secret", "alias": "lab"}
-    config.write_text(yaml.safe_dump({"emqx": {**emqx, "api_url": api_url, "attempts": 1}}))
+    emqx: dict[str, Any] = {
+        "api_key": "simulated-key",
+        "api_secret": "simulated-secret",
+        "alias": "lab",
+    }
+    emqx |= {"api_url": api_url, "attempts": 1}
+    config.write_text(yaml.safe_dump({"emqx": emqx, **sections}))
 
     def run(*arguments: str) -> Result:
         command = ("setup-events", "--cfg", str(config), "--log-level", "error", *arguments)
@@ -359,7 +367,21 @@ def test_missing_token_is_told(lonely: Run, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("EVENTS_TOKEN")
     result = lonely("--url", URL)
     assert result.exit_code == 2
-    assert "give --token-file, or the token in the variable EVENTS_TOKEN" in result.output
+    assert "no section events.webhook with the token; give it one, or" in result.output
+
+
+def test_token_is_that_of_the_configuration_unless_a_file_is_given(
+    simulator: Simulator, broker: Broker, tmp_path: Path
+) -> None:
+    run = runner(simulator.url, tmp_path, events={"webhook": {"token": "of-the-config"}})
+    run("--url", URL)
+    [post] = posts(broker, "$events/client_connected", event="client.connected")
+    assert post.headers["authorization"] == "Bearer of-the-config"
+
+    (tmp_path / "token").write_text("of-the-file\n")
+    run("--url", URL, "--token-file", str(tmp_path / "token"))
+    [post] = posts(broker, "$events/client_connected", event="client.connected")
+    assert post.headers["authorization"] == "Bearer of-the-file"
 
 
 def test_token_never_stands_in_what_emqx_is_quoted_with(run: Run, simulator: Simulator) -> None:
@@ -385,18 +407,20 @@ def test_what_it_set_up_is_what_reaches_the_agent(tmp_path: Path) -> None:
             result = run_against(simulator, tmp_path, "--url", agent.url, "--topic", "up/#")
         assert result.exit_code == 0
         webhook.run_to(end)
+    decoded = rules.decode(json.dumps(agent.events).encode())
     total = script.total()
-    presence = [event for event in agent.events if event["event"].startswith("client.")]
-    messages = [event for event in agent.events if event not in presence]
-    assert len(presence) == total.connections + total.disconnections.total()
-    assert len(messages) == (
-        total.received.total()
-        + total.sent.total()
-        + total.acked
-        + total.messages_dropped.total()
-        + total.deliveries_dropped.total()
-    )
-    assert all(isinstance(event["connected_at"], int) for event in presence)
-    assert all(event["qos"] in (0, 1, 2) for event in messages)
-    assert {event["payload_bytes"] for event in messages} == {1}
+    assert (decoded.ignored, decoded.malformed) == (0, 0)
+    assert Counter(event.kind for event in decoded.events) == {
+        Kind.CONNECTED: total.connections,
+        Kind.DISCONNECTED: total.disconnections.total(),
+        Kind.PUBLISH: total.received.total(),
+        Kind.DELIVERED: total.sent.total(),
+        Kind.ACKED: total.acked,
+        Kind.MESSAGE_DROPPED: total.messages_dropped.total(),
+        Kind.DELIVERY_DROPPED: total.deliveries_dropped.total(),
+    }
+    told = [event for event in decoded.events if event.kind is Kind.DISCONNECTED]
+    assert Counter(event.reason for event in told) == total.disconnections
+    assert all(event.connected_ms is not None for event in told)
+    assert {event.payload_bytes for event in decoded.events} == {None, 1}
     assert agent.posts[0][1]["authorization"] == f"Bearer {TOKEN}"

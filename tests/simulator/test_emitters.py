@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+from otel_emqx_monitor.events import sys_topics
+from otel_emqx_monitor.events.event import Event, Kind
 from otel_emqx_monitor.simulator import Broker, Disorder, Script, SysTopics, Webhook
 from tests.peers import unused_port
 from tests.simulator.scripts import START, Receiver, busy_minute, configure, receiver
@@ -151,6 +153,21 @@ def test_sys_topics_have_presence_only() -> None:
     total = script.total()
     assert count == len(published) == total.connections + total.disconnections.total()
     assert published[0][0] == "$SYS/brokers/emqx@127.0.0.1/clients/sub/connected"
+
+
+def test_what_is_published_is_what_the_subscriber_understands() -> None:
+    script = Script()
+    decoded: list[Event] = []
+
+    def subscriber(topic: str, payload: bytes) -> None:
+        decoded.extend(sys_topics.decode(payload, topic.removeprefix("$SYS/")).events)
+
+    topics = SysTopics(script, subscriber)
+    end = busy_minute(script)
+    assert topics.run_to(end) == len(decoded)
+    reasons = Counter(event.reason for event in decoded if event.kind is Kind.DISCONNECTED)
+    assert reasons == script.total().disconnections
+    assert all(event.connected_ms is not None for event in decoded)
 
 
 def test_both_ways_have_their_own_accidents() -> None:
