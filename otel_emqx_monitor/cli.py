@@ -1,5 +1,6 @@
 """The commands: options in, messages and exit codes out."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -211,6 +212,78 @@ def _nodes(broker: "Broker") -> str:
     text = f"{running} running node{'' if running == 1 else 's'}"
     others = sorted(printable(node.node, 200) for node in broker.nodes if not node.runs)
     return f"{text}, not running: {', '.join(others)}" if others else text
+
+
+@main.command("setup-events")
+@click.option("--url", help="The agent's base URL as EMQX sees it, as in http://agent:9671.")
+@click.option(
+    "--topic",
+    "topics",
+    multiple=True,
+    metavar="FILTER",
+    help="Count the messages of these topics too, as in 'up/#'; may be repeated.",
+)
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Holds the token of the agent's webhook. Default: that of events.webhook in the"
+    " configuration, else the variable EVENTS_TOKEN.",
+)
+@click.option("--dry-run", is_flag=True, help="Only print the requests; secrets are masked.")
+@click.option("--remove", "removing", is_flag=True, help="Remove all that this command makes.")
+@_config_option
+@_log_options
+def setup_events(
+    url: str | None,
+    topics: tuple[str, ...],
+    token_file: Path | None,
+    *,
+    dry_run: bool,
+    removing: bool,
+) -> None:
+    """Make EMQX post its events to the agent: a connector, an action and a rule.
+
+    May be run again at any time: it changes what differs, and sends the token each time. The API
+    key needs the role administrator and, if it has scopes, the one for data integration; give the
+    agent itself a key that may only read. EMQX 5.4.0 or later.
+    """
+    from otel_emqx_monitor.events import setup
+
+    config = _load_config()
+    _start_logging()
+    if removing:
+        if url is not None or topics or token_file is not None:
+            raise click.UsageError("--remove takes none of --url, --topic and --token-file")
+        setup.remove(config.emqx, click.echo, dry_run=dry_run)
+        return
+    if url is None:
+        raise click.UsageError("give --url, the agent's base URL as EMQX sees it")
+    token = _events_token(config, token_file)
+    try:
+        wanted = setup.Wanted(url, token, topics)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    setup.set_up(config.emqx, wanted, click.echo, dry_run=dry_run)
+
+
+def _events_token(config: "Config", file: Path | None) -> str:
+    from otel_emqx_monitor.config.files import FileRefused, read_text
+
+    if file is not None:
+        try:
+            return read_text(file, 65_536).removesuffix("\n").removesuffix("\r")
+        except FileRefused as refused:
+            raise click.UsageError(f"--token-file cannot be used: {refused}") from None
+    if config.events.webhook is not None:
+        return config.events.webhook.token.get_secret_value()
+    token = os.environ.get("EVENTS_TOKEN")
+    if token is None:
+        raise click.UsageError(
+            "the configuration has no section events.webhook with the token; give it one, or"
+            " --token-file, or the variable EVENTS_TOKEN"
+        )
+    return token
 
 
 @main.command()

@@ -39,6 +39,8 @@ class Peer:
         return f"http://127.0.0.1:{self._listening.getsockname()[1]}/api/"
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # else accept takes one connection more
         self._listening.close()
         for connection in self._open:
             with suppress(OSError):

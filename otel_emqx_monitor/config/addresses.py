@@ -36,6 +36,19 @@ def normalised_api_url(text: str) -> str:
     return f"{parts.scheme}://{_host_and_port(parts.netloc)}{base}/api/v5"
 
 
+def normalised_base_url(text: str) -> str:
+    """Return ``<scheme>://host[:port][/prefix]``, without slashes at the end, for the agent."""
+    parts = _split(text)
+    if parts.scheme not in ("http", "https") or "://" not in text:
+        raise ValueError("must begin with http:// or https://, as in http://agent:9671")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password: the token is what the agent asks for")
+    if "$" in text:
+        raise ValueError("must not contain $: EMQX would look for a variable there")
+    _check_ends_with_path(text)
+    return f"{parts.scheme}://{_host_and_port(parts.netloc)}{parts.path.rstrip('/')}"
+
+
 def normalised_endpoint(text: str) -> str:
     """Return ``[<scheme>://]host[:port][/path]``, without slashes at the end, for a Collector."""
     parts = _split(text if "://" in text else f"//{text}")

@@ -84,6 +84,35 @@ def accepted(answer: Answer, where: str, hidden: Sequence[str]) -> Answer:
             )
 
 
+def settled(answer: Answer, where: str, hidden: Sequence[str]) -> Answer:
+    """Return ``answer`` if it says how an object of EMQX's configuration is now.
+
+    That is status 200, 201 or 204, and also that the object is missing or exists already. Arguments
+    are those of ``accepted``.
+
+    Raises:
+        EmqxError: everything else, for which ``accepted`` has the words except for rights.
+    """
+    if answer.status in {200, 201, 204} or is_missing_object(answer) or already_exists(answer):
+        return answer
+    if answer.status == 403:
+        raise Forbidden(
+            f"{where} does not allow this API key to use {path_of(answer)}"
+            f" ({_words(answer, hidden)}); {RIGHTS_TO_CHANGE}"
+        )
+    try:
+        return accepted(answer, where, hidden)
+    except Unauthorized as error:
+        raise Unauthorized(f"{error}; {RIGHTS_TO_CHANGE}") from None
+
+
+#: EMQX 5.4 Enterprise and 5.9 on have roles, 6.0.3, 6.1.2 and 6.2.1 on have scopes.
+RIGHTS_TO_CHANGE = (
+    "to change rules, actions and connectors a key needs the role administrator and, if it has"
+    " scopes, the one for data integration; keys of the open source EMQX up to 5.8 may do all"
+)
+
+
 def _words(answer: Answer, hidden: Sequence[str]) -> str:
     """EMQX's own words on an error, fit to be printed and without the credentials."""
     status = f"status {answer.status}"
@@ -97,13 +126,35 @@ def _words(answer: Answer, hidden: Sequence[str]) -> str:
     return f"{status}, {printable(text, 200)}" if text else status
 
 
+def _error(answer: Answer) -> _ErrorBody:
+    """What EMQX says of an error; empty when the body is something else."""
+    try:
+        return msgspec.json.decode(answer.body, type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _ErrorBody()
+
+
 def is_missing_client(answer: Answer) -> bool:
     """Whether a 404 says that there is no such client, and not that there is no such path."""
-    try:
-        error = msgspec.json.decode(answer.body, type=_ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return answer.status == 404 and error.code == "CLIENTID_NOT_FOUND"
+    return answer.status == 404 and _error(answer).code == "CLIENTID_NOT_FOUND"
+
+
+def is_missing_object(answer: Answer) -> bool:
+    """Whether a 404 says that there is no such rule, action or connector; not: no such path."""
+    error = _error(answer)
+    return (
+        answer.status == 404
+        and error.code == "NOT_FOUND"
+        and error.message != "Request Path Not Found"
+    )
+
+
+def already_exists(answer: Answer) -> bool:
+    """Whether a 400 says that the object to be made exists; rules have no code of their own."""
+    error = _error(answer)
+    return answer.status == 400 and (
+        error.code == "ALREADY_EXISTS" or error.message == "rule id already exists"
+    )
 
 
 def media_type(content_type: str) -> str:

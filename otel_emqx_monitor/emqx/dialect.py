@@ -22,6 +22,7 @@ class Dialect:
     selects_ids: bool = False  # ``clientid=``, exact and repeatable, since 5.6.0
     selects_fields: bool = False  # ``fields=``, since 5.6.0
     looks_up_by_registry: bool = False
+    has_actions: bool = False  # ``/connectors`` and ``/actions`` of type ``http``, since 5.4.0
 
 
 #: Works with every EMQX 5 and later; for when the version cannot be learned.
@@ -41,6 +42,7 @@ def dialect_of(versions: Iterable[str]) -> Dialect:
         selects_ids=oldest >= (5, 6, 0),
         selects_fields=oldest >= (5, 6, 0),
         looks_up_by_registry=oldest >= _LOOKUP_BY_REGISTRY,
+        has_actions=oldest >= (5, 4, 0),
     )
 
 

@@ -1,4 +1,4 @@
-"""One question to EMQX's REST API: sent, retried, bounded in time, and its failures typed.
+"""One question to EMQX's REST API, or one change: sent, retried, bounded, its failures typed.
 
 Time is bounded twice: ``emqx.timeout_seconds`` bounds the connect and every wait for bytes, the
 deadline bounds the whole poll, even against a peer that sends one byte a second.
@@ -8,9 +8,9 @@ import base64
 import http.client
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import requests
 import urllib3.exceptions
@@ -18,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 
 from otel_emqx_monitor.config.model import EmqxConfig
 from otel_emqx_monitor.deadline import Deadline
-from otel_emqx_monitor.emqx.answers import Answer, accepted, media_type
+from otel_emqx_monitor.emqx.answers import Answer, accepted, media_type, settled
 from otel_emqx_monitor.emqx.errors import (
     CannotConnect,
     Closed,
@@ -39,6 +39,19 @@ MAX_ANSWER_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**18
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 2.0
+_CHANGE_SECONDS = 30.0
+_JSON = {"Content-Type": "application/json"}
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class _Request(NamedTuple):
+    """What to ask; ``seconds`` is how long to wait for the answer at least."""
+
+    target: str
+    method: Method = "GET"
+    body: bytes | None = None
+    seconds: float = 0.0
 
 
 class Http:
@@ -105,10 +118,50 @@ class Http:
         Raises:
             EmqxError: the last attempt's failure.
         """
-        attempts = attempts or self._config.attempts
+        return self._patiently(
+            lambda: decode(accepted(self._ask(_Request(target), deadline), *self._about())),
+            attempts or self._config.attempts,
+            deadline,
+        )
+
+    def send(
+        self,
+        method: Method,
+        target: str,
+        deadline: Deadline,
+        *,
+        body: bytes | None = None,
+        hidden: Sequence[str] = (),
+    ) -> Answer:
+        """Read, make or remove an object of EMQX's configuration, and return what it answered.
+
+        Where trying again can help it is tried ``emqx.attempts`` times, except ``POST``: after one
+        that failed on the way nobody knows if EMQX did it. EMQX may wait for a peer of its own
+        before it answers, so it gets 30 s at least. ``body`` is JSON; the texts in ``hidden`` are
+        kept out of messages.
+
+        Raises:
+            EmqxError: what ``answers.settled`` raises, or there was no answer.
+        """
+        if method == "POST":
+            # A connection that EMQX may have closed meanwhile would have to be tried twice.
+            self._session.close()
+            self._kept_alive = False
+        request = _Request(target, method, body, _CHANGE_SECONDS)
+        return self._patiently(
+            lambda: settled(self._ask(request, deadline), *self._about(hidden)),
+            1 if method == "POST" else self._config.attempts,
+            deadline,
+        )
+
+    def _about(self, hidden: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+        """Whom answers come from, and what messages must not hold."""
+        return self._where, (*hidden, *self._hidden)
+
+    def _patiently(self, question: Callable[[], T], attempts: int, deadline: Deadline) -> T:
         for attempt in range(1, attempts + 1):
             try:
-                return decode(accepted(self._ask(target, deadline), self._where, self._hidden))
+                return question()
             except EmqxError as error:
                 pause = _pause_after(attempt)
                 last = attempt == attempts or deadline.remaining <= pause
@@ -116,28 +169,31 @@ class Http:
                     raise
         raise AssertionError("attempts is at least 1")  # pragma: no cover
 
-    def _ask(self, target: str, deadline: Deadline) -> Answer:
+    def _ask(self, request: _Request, deadline: Deadline) -> Answer:
         """Send once; a connection that EMQX closed while it was idle gets a second try for free.
 
         EMQX closes a connection after 5 s without a request, so a poller often meets a closed one.
         """
         kept_alive, self._kept_alive = self._kept_alive, False
         try:
-            answer = self._send(target, deadline)
+            answer = self._send(request, deadline)
         except _CutOff:
             if not kept_alive:
                 raise
-            answer = self._send(target, deadline)
+            answer = self._send(request, deadline)
         self._kept_alive = True
         return answer
 
-    def _send(self, target: str, deadline: Deadline) -> Answer:
+    def _send(self, request: _Request, deadline: Deadline) -> Answer:
         self._check_open(deadline)
-        wait = min(self._config.timeout_seconds, deadline.remaining)
+        patience = max(self._config.timeout_seconds, request.seconds)
         try:
-            with self._session.get(
-                self._config.api_url + target,
-                timeout=wait,
+            with self._session.request(
+                request.method,
+                self._config.api_url + request.target,
+                data=request.body,
+                headers=None if request.body is None else _JSON,
+                timeout=min(patience, deadline.remaining),
                 verify=self._config.ssl,
                 stream=True,
                 allow_redirects=False,  # the credentials are for this host alone
@@ -147,11 +203,11 @@ class Http:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             self._check_open(deadline)
-            raise self._translate(error) from error
+            raise self._translate(error, patience) from error
         # A connection cut in the middle of its headers looks like an empty answer of status 200.
         self._check_open(deadline)
         kind = media_type(response.headers.get("Content-Type", ""))
-        return Answer(response.status_code, kind, body, target)
+        return Answer(response.status_code, kind, body, request.target)
 
     def _read(self, response: requests.Response, deadline: Deadline) -> bytes:
         body = bytearray()
@@ -177,7 +233,7 @@ class Http:
                 " polling.deadline_seconds if the broker is healthy but slow"
             )
 
-    def _translate(self, error: Exception) -> EmqxError:
+    def _translate(self, error: Exception, patience: float) -> EmqxError:
         cause = _root_cause(error)
         text = printable(str(cause) or type(cause).__name__, 200)
         if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
@@ -187,7 +243,7 @@ class Http:
             )
         if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return TimedOut(
-                f"{self._where} did not answer within {self._config.timeout_seconds:g} s; raise"
+                f"{self._where} did not answer within {patience:g} s; raise"
                 " emqx.timeout_seconds if the broker is healthy but slow"
             )
         if isinstance(cause, urllib3.exceptions.IncompleteRead):

@@ -17,6 +17,8 @@ from otel_emqx_monitor.simulator import answers
 from otel_emqx_monitor.simulator.answers import Answer, Refused
 from otel_emqx_monitor.simulator.cluster import Cluster, NodeDown, node_names
 from otel_emqx_monitor.simulator.fleet import ClientSource, Row, Table
+from otel_emqx_monitor.simulator.integration import Integration
+from otel_emqx_monitor.simulator.integration_config import Kind
 from otel_emqx_monitor.simulator.query import (
     Params,
     Query,
@@ -45,7 +47,16 @@ class Request(NamedTuple):
     authorization: str | None = None
     accept: str = "*/*"
     waited: float = 0.0
+    body: bytes = b""
 
+
+#: The first version with connectors and actions; rules are older, but of no use here without.
+_ACTIONS_SINCE = (5, 4, 0)
+_INTEGRATION = {
+    Route.CONNECTORS: Kind.CONNECTOR,
+    Route.ACTIONS: Kind.ACTION,
+    Route.RULES: Kind.RULE,
+}
 
 #: What matches on one node: its name, its table, and the keys of the rows, in the order of answers.
 _Found = tuple[str, Table, Sequence[int]]
@@ -57,8 +68,10 @@ class Broker:
 
     ``source`` is the clients of a broker that has no other node, or the ``Cluster`` that ``node``
     is one of; without ``node`` the cluster's first answers. ``version`` decides what the API
-    understands, as it does in that EMQX. ``clock`` and ``started_at`` are seconds since the epoch,
-    for a broker of one node: a cluster has its own.
+    understands, as it does in that EMQX. ``role`` is that of the key: ``administrator``, ``viewer``
+    (reads only) or ``publisher`` (neither). ``integration`` is what it is told to do with its
+    events; nodes of one cluster share one. ``clock`` and ``started_at`` are seconds since the
+    epoch, for a broker of one node: a cluster has its own.
 
     Raises ``ValueError`` when ``version`` is none, ``UnknownNode`` when ``node`` is not there.
     """
@@ -68,8 +81,10 @@ class Broker:
     version: str = "5.8.9"
     key: str = DEFAULT_KEY
     secret: str = field(default=DEFAULT_SECRET, repr=False)
+    role: str = "administrator"
     clock: Callable[[], float] = time.time
     started_at: float = field(default_factory=time.time)
+    integration: Integration = field(default_factory=Integration)
 
     def __post_init__(self) -> None:
         parse_version(self.version)
@@ -103,23 +118,35 @@ class Broker:
             NodeDead: this node does not run.
         """
         self.cluster.check_answering(self.name)
-        where, client_id = route(request.path)
-        if where is Route.MALFORMED:
-            return answers.MALFORMED
-        if where is Route.UNKNOWN:
-            return answers.not_found(request.accept)
-        if request.method != "GET":
-            return answers.METHOD_NOT_ALLOWED
+        where, key = route(request.path)
+        kind = _INTEGRATION.get(where)
         try:
+            if where is Route.MALFORMED:
+                raise Refused(answers.MALFORMED)
+            if where is Route.UNKNOWN or (kind and self._numbers < _ACTIONS_SINCE):
+                raise Refused(answers.not_found(request.accept))
+            if request.method != "GET" and kind is None:
+                raise Refused(answers.METHOD_NOT_ALLOWED)
             if where is not Route.STATUS:
-                self._authorize(request.authorization)
-            return self._reply(where, client_id, _params(request.query), request.waited)
+                self._authorize(request)
+            if kind is not None:
+                now = self.cluster.clock()
+                return self.integration.answer(
+                    kind, request.method, key, request.body, node=self.name, now=now
+                )
+            return self._reply(where, key, _params(request.query), request.waited)
         except Refused as refused:
             return refused.answer
         except NodeDown as down:
             return answers.node_down(f"'{down.node}'", down.reason)
 
-    def _authorize(self, header: str | None) -> None:
+    def _authorize(self, request: Request) -> None:
+        self._authenticate(request.authorization)
+        allowed = {"administrator": True, "viewer": request.method == "GET"}
+        if not allowed.get(self.role, False):
+            raise Refused(answers.FORBIDDEN)
+
+    def _authenticate(self, header: str | None) -> None:
         scheme, _, credentials = (header or "").partition(" ")
         if scheme.lower() == "bearer":
             raise Refused(answers.problem(401, "BAD_TOKEN", "Get a token by POST /login"))

@@ -14,6 +14,8 @@ from otel_emqx_monitor.signals import stop_signal
 from otel_emqx_monitor.simulator.broker import DEFAULT_KEY, DEFAULT_SECRET, Broker
 from otel_emqx_monitor.simulator.cluster import Cluster, node_names
 from otel_emqx_monitor.simulator.fleet import REFRESH_SECONDS, ProceduralFleet
+from otel_emqx_monitor.simulator.fleet_events import posting
+from otel_emqx_monitor.simulator.integration import Integration, listens
 from otel_emqx_monitor.simulator.server import Simulator
 
 _IN_THE_EXAMPLE = 3
@@ -43,8 +45,18 @@ def run_simulator(  # noqa: PLR0913 - one for each option of the command
     fleet = ProceduralFleet(clients, seed, started_at, refresh_seconds)
     spread = dict(zip(node_names(nodes), fleet.on_nodes(nodes), strict=True))
     cluster = Cluster(spread, started_at=started_at)
-    broker = Broker(source=cluster, version=version, key=key, secret=secret)
-    with stop_signal() as wait_for_stop, Simulator(broker, host, port) as simulator:
+    broker = Broker(
+        source=cluster,
+        version=version,
+        key=key,
+        secret=secret,
+        integration=Integration(reaches=listens),
+    )
+    with (
+        stop_signal() as wait_for_stop,
+        Simulator(broker, host, port) as simulator,
+        posting(fleet, cluster.names, broker.integration),
+    ):
         echo(introduction(simulator, fleet, seed))
         wait_for_stop()
     echo("The simulated broker has stopped.")
@@ -64,6 +76,7 @@ def introduction(simulator: Simulator, fleet: ProceduralFleet, seed: int) -> str
     lines = [
         f"This broker is SIMULATED: EMQX {broker.version}'s REST API and no MQTT.",
         f"Its {clients} clients are made up (seed {seed}); about nine in ten are connected.",
+        "Told where to by otel-emqx-monitor setup-events, it posts events in real time.",
         "",
         f"  URL     {simulator.url}",
         f"  key     {broker.key}",

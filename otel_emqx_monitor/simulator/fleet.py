@@ -124,6 +124,12 @@ class ProceduralFleet:
         """The client ids of all devices, present or not, in the order of their indexes."""
         return self._roster.client_ids
 
+    def devices(self, nodes: int = 1) -> Iterator[tuple[Device, int]]:
+        """Yield each device, with the number of the one of ``nodes`` nodes that it belongs to."""
+        roster = self._roster
+        for key in range(len(roster)):
+            yield roster.device(key), roster.home(key, nodes)
+
     def table(self, now: float) -> Table:
         """Return the table as it is at ``now``, seconds since the epoch."""
         return self._all.table(now)

@@ -21,9 +21,11 @@ from otel_emqx_monitor.simulator.devices import Device, draw_device
 
 MQUEUE_MAX = 1000
 INFLIGHT_MAX = 32
+#: How long a kept session outlives its connection, says the client.
+KEPT_SECONDS = 3600
 
 #: The counters of the socket disappear this long after the refresh that follows a disconnect.
-_SOCKET_CLOSES_AFTER_MS = 2000
+SOCKET_CLOSES_AFTER_MS = 2000
 _QOS_BLOCK = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_OF_A_WAVE = 900
@@ -51,7 +53,7 @@ def moment(device: Device, now_ms: int, refresh_ms: int) -> Moment:
     if age_ms < device.up_ms:
         return Moment(connection, True, age_ms - age_ms % refresh_ms, 0, closed=False)
     away_ms = age_ms - device.up_ms
-    if away_ms < refresh_ms + _SOCKET_CLOSES_AFTER_MS:
+    if away_ms < refresh_ms + SOCKET_CLOSES_AFTER_MS:
         last_ms = device.up_ms - 1
         return Moment(connection, False, last_ms - last_ms % refresh_ms, 0, closed=False)
     return Moment(connection, False, device.up_ms, away_ms, closed=True)
@@ -72,10 +74,10 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
     """Return the fields of a row that say who the client is and how it is connected."""
     kind = device.kind
     connected_ms = device.first_ms + at.connection * device.period_ms
-    connected_at = _rfc3339(connected_ms)
+    connected_at = rfc3339(connected_ms)
     created_at = connected_at
     if kind.keeps_session:
-        created_at = _rfc3339(device.first_ms - device.older * device.period_ms)
+        created_at = rfc3339(device.first_ms - device.older * device.period_ms)
     index = device.index
     row: dict[str, object] = {
         "clientid": device.client_id,
@@ -87,7 +89,7 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
         "proto_name": "MQTT",
         "proto_ver": device.proto_ver,
         "clean_start": not kind.keeps_session,
-        "expiry_interval": 3600 if kind.keeps_session else 0,
+        "expiry_interval": KEPT_SECONDS if kind.keeps_session else 0,
         "is_persistent": kind.keeps_session,
         "is_expired": False,
         "is_bridge": False,
@@ -99,7 +101,7 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
         "peersni": None,
         "listener": "tcp:default",
         "ip_address": f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}",
-        "port": 32768 + (device.port + 7 * at.connection) % 28000,
+        "port": port_of(device, at.connection),
         "subscriptions_cnt": device.subscriptions,
         "subscriptions_max": "infinity",
         "inflight_max": INFLIGHT_MAX,
@@ -108,7 +110,7 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
         "heap_size": 987 if at.connected else 2586,
     }
     if not at.connected:
-        row["disconnected_at"] = _rfc3339(connected_ms + device.up_ms)
+        row["disconnected_at"] = rfc3339(connected_ms + device.up_ms)
         row["disconn_props"] = {}
     return row
 
@@ -117,10 +119,10 @@ def traffic(device: Device, at: Moment) -> dict[str, object]:
     """Return the fields of a row that count or measure what passes."""
     kind = device.kind
     seconds = at.seen_ms / 1000
-    received = int(device.publish_rate * _busy(seconds))
+    received = published(device, at.seen_ms)
     sent = _backlog(device, at) + int(device.receive_rate * _busy(seconds))
-    received0, received1, received2 = _by_qos(received, kind.qos)
-    sent0, sent1, sent2 = _by_qos(sent, kind.qos)
+    received0, received1, received2 = by_qos(received, kind.qos)
+    sent0, sent1, sent2 = by_qos(sent, kind.qos)
     pubrel_timeout = _one_in(kind.pubrel_timeout_one_in, received2)
     expired = _one_in(kind.expired_one_in, sent)
     too_large = _one_in(kind.too_large_one_in, sent)
@@ -165,13 +167,23 @@ def traffic(device: Device, at: Moment) -> dict[str, object]:
     return row
 
 
+def published(device: Device, age_ms: int) -> int:
+    """Return how many messages a device has published when its connection is so old."""
+    return int(device.publish_rate * _busy(age_ms / 1000))
+
+
+def port_of(device: Device, connection: int) -> int:
+    """Return the port that a device has in its connection of that number."""
+    return 32768 + (device.port + 7 * connection) % 28000
+
+
 def _busy(seconds: float) -> float:
     """Return ``seconds`` bent into a wave that never falls: rates get peaks and troughs."""
     turn = 2 * pi / _SECONDS_OF_A_WAVE
     return seconds - 0.6 * sin(turn * seconds) / turn
 
 
-def _by_qos(count: int, qos: tuple[int, int, int]) -> tuple[int, int, int]:
+def by_qos(count: int, qos: tuple[int, int, int]) -> tuple[int, int, int]:
     """Split ``count`` messages by QoS so that each part can only grow when ``count`` does."""
     blocks, rest = divmod(count, _QOS_BLOCK)
     zero = blocks * qos[0] + min(rest, qos[0])
@@ -209,7 +221,7 @@ def _dropped_in_earlier_connections(device: Device, at: Moment) -> int:
     return (at.connection + device.older) * in_each
 
 
-def _rfc3339(ms: int) -> str:
+def rfc3339(ms: int) -> str:
     """Return the text of an instant as EMQX prints it: milliseconds, and an offset, never ``Z``."""
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
 

@@ -134,7 +134,10 @@ class Simulator:
         self.stop()
 
     async def _app(self, workers: "_Workers", scope: Scope, receive: Receive, send: Send) -> None:
-        request, target = _read(scope)
+        body = await _body(receive)
+        if body is None:
+            return
+        request, target = _read(scope, body)
         if is_control(request.path):
             done = control(self.broker.cluster, request.method, request.path, request.query)
             await Response(done.body, done.status, dict(done.headers))(scope, receive, send)
@@ -256,7 +259,19 @@ async def _first(gone: asyncio.Future[None], changed: asyncio.Event, seconds: fl
     change.cancel()
 
 
-def _read(scope: Scope) -> tuple[Request, str]:
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body of a request, ``None`` when the connection ended before it did."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _read(scope: Scope, body: bytes) -> tuple[Request, str]:
     """Return the request of an ASGI scope, and its target as it was sent."""
     path, query = scope["raw_path"], scope["query_string"]
     headers = Headers(scope=scope)
@@ -266,6 +281,7 @@ def _read(scope: Scope) -> tuple[Request, str]:
         query=query,
         authorization=headers.get("authorization"),
         accept=headers.get("accept", ""),
+        body=body,
     )
     target = path + b"?" + query if query else path
     return request, target.decode("latin-1")

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from otel_emqx_monitor.emqx.dialect import PLAINEST, Dialect, dialect_of
 
-PLAIN_5_5 = Dialect(page_limit=10_000)
-SELECTING = Dialect(page_limit=10_000, selects_ids=True, selects_fields=True)
-MODERN = Dialect(10_000, selects_ids=True, selects_fields=True, looks_up_by_registry=True)
+PLAIN_5_4 = Dialect(has_actions=True)
+PLAIN_5_5 = replace(PLAIN_5_4, page_limit=10_000)
+SELECTING = replace(PLAIN_5_5, selects_ids=True, selects_fields=True)
+MODERN = replace(SELECTING, looks_up_by_registry=True)
 
 
 @pytest.mark.parametrize(
@@ -12,6 +15,7 @@ MODERN = Dialect(10_000, selects_ids=True, selects_fields=True, looks_up_by_regi
     [
         ("5.0.26", PLAINEST),
         ("5.3.2", PLAINEST),
+        ("e5.4.0", PLAIN_5_4),
         ("5.5.1", PLAIN_5_5),
         ("5.6.0", SELECTING),
         ("5.7.1", SELECTING),

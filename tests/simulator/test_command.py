@@ -57,6 +57,7 @@ def test_introduction_says_what_it_is_and_how_to_use_it() -> None:
     assert introduction(Simulator(broker, port=18083), fleet, 7).splitlines() == [
         "This broker is SIMULATED: EMQX 5.8.9's REST API and no MQTT.",
         "Its 1000 clients are made up (seed 7); about nine in ten are connected.",
+        "Told where to by otel-emqx-monitor setup-events, it posts events in real time.",
         "",
         "  URL     http://127.0.0.1:18083/api/",
         "  key     k",
