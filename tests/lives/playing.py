@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from otel_emqx_monitor.columns import nanoseconds
 from tests.lives.exported import Sample, Series
 from tests.lives.moments import BEGIN, Clock
 from tests.lives.stage import Stage, stage
-from tests.lives.table import OF_AGENT, Cells, Life, Step, read
+from tests.lives.table import NODES, OF_AGENT, Cells, Life, Step, read
 
 #: The columns of a table: the metric, and the value of its label ``direction``.
 _COLUMNS: Mapping[tuple[str, str], str] = {
@@ -80,9 +81,9 @@ def _compare(playing: Stage, life: Life, step: Step, polled_at: float | None) ->
         where = f"{mode} at {step.when:g}"
         assert clients(samples) == step.clients[mode], where
         assert _of_agent(samples, life.of_agent) == step.agent, where
+        expected = nanoseconds(playing.clock.now if polled_at is None else polled_at)
         times = {one.time for series, one in samples.items() if _is_of_client(series)}
-        expected = playing.clock.now if polled_at is None else polled_at
-        assert times <= {round(expected * 1e9)}, f"the time of points, {where}"
+        assert times <= {expected}, f"the time of points, {where}"
 
 
 def clients(samples: Mapping[Series, Sample]) -> Cells:
@@ -111,7 +112,9 @@ def _cell(column: str, sample: Sample) -> str:
 
 
 def _info(labels: Mapping[str, str]) -> str:
-    return " ".join(value for name, value in labels.items() if name not in _OF_ALL_SERIES)
+    called = {full: name for name, full in NODES.items()}
+    own = [value for name, value in labels.items() if name not in _OF_ALL_SERIES]
+    return " ".join(called.get(value, value) for value in own)
 
 
 def _of_agent(samples: Mapping[Series, Sample], columns: Iterable[str]) -> dict[str, str]:

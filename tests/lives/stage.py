@@ -16,7 +16,7 @@ from otel_emqx_monitor.simulator.cluster import node_names
 from otel_emqx_monitor.watching import Watch
 from tests.lives.exported import Readers, Sample, Series
 from tests.lives.moments import Clock
-from tests.lives.table import MODES, Rows
+from tests.lives.table import MODES, NODES, Rows
 from tests.processes import settings
 
 _STARTING = Answer(503, (("content-type", "application/json"),), b'{"code": "SERVICE_UNAVAILABLE"}')
@@ -81,7 +81,7 @@ class Stage:
                 self.stop()
                 self.agents = {mode: Watching(self._config[mode], self.clock) for mode in MODES}
             case [("freeze" | "thaw" | "kill" | "start") as action, node]:
-                getattr(self._simulator.broker.cluster, action)(node)
+                getattr(self._simulator.broker.cluster, action)(NODES[node])
             case ["heal"]:
                 self._simulator.broker.cluster.heal()
             case _:

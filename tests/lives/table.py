@@ -25,10 +25,11 @@ began at 10. Columns of ``OF_AGENT`` are about no client and stand in the first 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from otel_emqx_monitor.simulator.cluster import node_names
 from tests.lives.moments import iso
 
 MODES = ("live", "sum")
@@ -38,9 +39,9 @@ _BESIDE_SERIES = ("when", "the broker has", "mode", "client")
 OF_AGENT: Mapping[str, tuple[str, str]] = {
     "up": ("up", ""),
     "over": ("clients_over_limit", ""),
-    "running": ("nodes", "running"),
-    "hanging": ("nodes", "hanging"),
-    "stopped": ("nodes", "stopped"),
+    "run": ("nodes", "running"),
+    "hang": ("nodes", "hanging"),
+    "stop": ("nodes", "stopped"),
 }
 
 #: What fields of EMQX's rows are called here.
@@ -56,7 +57,9 @@ SHORT: Mapping[str, str] = {
     "user": "username",
     "node": "node",
 }
-_TEXTS = ("user", "node")
+
+#: What the nodes of a broker are called here.
+NODES: Mapping[str, str] = dict(zip(("one", "two", "three"), node_names(3), strict=True))
 
 _SPAN = re.compile(r"(on|off)@([-.\d]+?)(?:\.\.([-.\d]+))?")
 
@@ -123,7 +126,7 @@ def _add(step: Step, cells: Mapping[str, str], of_clients: Sequence[str]) -> Non
 
 def _row(text: str) -> dict[str, Any]:
     words = text.split()
-    client_id = "dev" if _SPAN.fullmatch(words[0]) else words.pop(0)
+    client_id = words.pop(0) if words[0].isidentifier() else "dev"
     return {"clientid": client_id, **{name: value for word in words for name, value in _told(word)}}
 
 
@@ -137,4 +140,5 @@ def _told(word: str) -> Iterator[tuple[str, Any]]:
         yield "created_at", iso(float(word.removeprefix("born@")))
     else:
         name, value = word.split("=")
-        yield SHORT[name], value if name in _TEXTS else int(value)
+        told: Mapping[str, Callable[[str], Any]] = {"user": str, "node": NODES.__getitem__}
+        yield SHORT[name], told.get(name, int)(value)

@@ -96,13 +96,13 @@ when | the broker has                           | mode | on | rx   | epochs | lo
 
 OTHERS_USE_THE_CLIENT_ID = """
 when | the broker has            | mode | on | rx   | epochs | info
-   0 | on@-5 user=sue ver=5 rx=5 |      | 1  | 5@-5 | 1@0    | emqx@127.0.0.1 5 sue
-  15 | on@10 user=bob ver=4 rx=1 | live | 1  | 1@10 | 2@0    | emqx@127.0.0.1 4 bob
-     |                           | sum  | 1  | 6@-5 | 2@0    | emqx@127.0.0.1 4 bob
+   0 | on@-5 user=sue ver=5 rx=5 |      | 1  | 5@-5 | 1@0    | one 5 sue
+  15 | on@10 user=bob ver=4 rx=1 | live | 1  | 1@10 | 2@0    | one 4 bob
+     |                           | sum  | 1  | 6@-5 | 2@0    | one 4 bob
   30 | nobody                    | live | 0  |      | 2@0    |
-     |                           | sum  | 0  | 6@-5 | 2@0    | emqx@127.0.0.1 4 bob
-  45 | on@40 user=sue ver=5 rx=2 | live | 1  | 2@40 | 3@0    | emqx@127.0.0.1 5 sue
-     |                           | sum  | 1  | 8@-5 | 3@0    | emqx@127.0.0.1 5 sue
+     |                           | sum  | 0  | 6@-5 | 2@0    | one 4 bob
+  45 | on@40 user=sue ver=5 rx=2 | live | 1  | 2@40 | 3@0    | one 5 sue
+     |                           | sum  | 1  | 8@-5 | 3@0    | one 5 sue
 """
 
 EXPECTED = {"alias": "Dev", "client_id": "dev", "expected_every_seconds": 40}
