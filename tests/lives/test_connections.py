@@ -35,9 +35,8 @@ when | the broker has      | mode | on | rx     | in      | epochs
      |                     | sum  | 1  | 148@-5 | 2770@-5 | 3@0
 """
 
-# A pattern, since the look-up of one client would show only one row.
 # Of two rows in one answer the one of the newer connection is taken. While rows are found in turn,
-# neither is a new connection, and what either gains counts.
+# none is a new connection, and what each gains counts.
 IS_TAKEN_OVER = """
 when | the broker has              | mode | on | rx    | epochs | rel
    0 | on@-5 rx=5 rel=2            |      | 1  | 5@-5  | 1@0    | 2
@@ -53,8 +52,11 @@ when | the broker has              | mode | on | rx    | epochs | rel
      |                             | sum  | 1  | 14@-5 | 3@0    |
   90 | off@10..80 rx=4; on@50 rx=1 | live | 1  | 1@50  | 3@0    |
      |                             | sum  | 1  | 14@-5 | 3@0    |
+ 105 | on@-5 rx=9                  | live | 1  | 9@-5  | 3@0    |
+     |                             | sum  | 1  | 14@-5 | 3@0    |
 """
 
+# At 105 the row still says when the connection before ended, which is no news of this one.
 SESSION_OUTLIVES_THE_CONNECTION_AND_EXPIRES = """
 when | the broker has                | mode | on | rx    | in     | out   | epochs | seen | left
    0 | nobody                        |      | 0  |       |        |       | 0@0    |      |
@@ -64,7 +66,7 @@ when | the broker has                | mode | on | rx    | in     | out   | epoc
      |                               | sum  | 0  | 12@10 | 310@10 | 8@10  | 1@0    | 40   | 40
   90 | nobody                        | live | 0  |       |        |       | 1@0    | 40   | 40
      |                               | sum  | 0  | 12@10 | 310@10 | 8@10  | 1@0    | 40   | 40
- 105 | on@100 rx=1 in=30 out=4       | live | 1  | 1@100 | 30@100 | 4@100 | 2@0    | 105  |
+ 105 | on@100..40 rx=1 in=30 out=4   | live | 1  | 1@100 | 30@100 | 4@100 | 2@0    | 105  |
      |                               | sum  | 1  | 13@10 | 340@10 | 12@10 | 2@0    | 105  |
 """
 
@@ -95,14 +97,16 @@ when | the broker has                           | mode | on | rx   | epochs | lo
 """
 
 OTHERS_USE_THE_CLIENT_ID = """
-when | the broker has            | mode | on | rx   | epochs | info
-   0 | on@-5 user=sue ver=5 rx=5 |      | 1  | 5@-5 | 1@0    | one 5 sue
-  15 | on@10 user=bob ver=4 rx=1 | live | 1  | 1@10 | 2@0    | one 4 bob
-     |                           | sum  | 1  | 6@-5 | 2@0    | one 4 bob
-  30 | nobody                    | live | 0  |      | 2@0    |
-     |                           | sum  | 0  | 6@-5 | 2@0    | one 4 bob
-  45 | on@40 user=sue ver=5 rx=2 | live | 1  | 2@40 | 3@0    | one 5 sue
-     |                           | sum  | 1  | 8@-5 | 3@0    | one 5 sue
+when | the broker has            | mode | on | rx    | epochs | info
+   0 | on@-5 user=sue ver=5 rx=5 |      | 1  | 5@-5  | 1@0    | one 5 sue
+  15 | on@10 user=bob ver=4 rx=1 | live | 1  | 1@10  | 2@0    | one 4 bob
+     |                           | sum  | 1  | 6@-5  | 2@0    | one 4 bob
+  30 | nobody                    | live | 0  |       | 2@0    |
+     |                           | sum  | 0  | 6@-5  | 2@0    | one 4 bob
+  45 | on@40 user=sue ver=5 rx=2 | live | 1  | 2@40  | 3@0    | one 5 sue
+     |                           | sum  | 1  | 8@-5  | 3@0    | one 5 sue
+  60 | on@40 user=eve ver=5 rx=3 | live | 1  | 3@40  | 4@0    | one 5 eve
+     |                           | sum  | 1  | 11@-5 | 4@0    | one 5 eve
 """
 
 EXPECTED = {"alias": "Dev", "client_id": "dev", "expected_every_seconds": 40}
@@ -119,6 +123,7 @@ def test_client_that_reconnects_between_two_polls_with_lower_and_with_higher_cou
 
 
 def test_client_that_is_taken_over_with_two_rows_at_once_and_in_turn(clock: Clock) -> None:
+    # By a pattern, since the look-up of one client would show only one of its rows.
     play(clock, IS_TAKEN_OVER, entries=[{"client_id_glob": "dev"}])
 
 
