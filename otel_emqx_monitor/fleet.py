@@ -85,7 +85,8 @@ class Epoch(StrEnum):
 class Memory(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a client across polls; times are seconds since the epoch.
 
-    ``since`` is when the agent began to watch it, ``last_seen`` when it was last known to be
+    ``since`` is when the agent began to watch it, or last saw it before it was forgotten;
+    ``last_seen`` is when it was last known to be
     connected, ``None`` for never; both by the agent's clock. ``row`` is the last one it had.
     ``connection`` and ``session`` are its counters and epochs, ``None`` before the first row and
     where nothing is counted; ``info`` the attributes of its info series, where that is wanted.

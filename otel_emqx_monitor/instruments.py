@@ -42,6 +42,10 @@ EVENTS = "events"
 STATE = "state.path"
 
 
+#: The field of EMQX's rows that says when an epoch began.
+_BEGINS = {Epoch.CONNECTION: "connected_at", Epoch.SESSION: "created_at"}
+
+
 def _connected(client: Client, _now: float) -> int | None:
     return None if client.state is State.UNKNOWN else int(client.state is State.CONNECTED)
 
@@ -344,8 +348,13 @@ def enabled(flags: frozenset[str]) -> tuple[Metric, ...]:
 
 
 def fields_for(flags: frozenset[str]) -> frozenset[str]:
-    """Return the fields of EMQX's rows that the metrics enabled by ``flags`` need."""
-    return PRESENCE_FIELDS.union(*(metric.fields for metric in enabled(flags)))
+    """Return the fields of EMQX's rows that the metrics enabled by ``flags`` need.
+
+    To a counter belongs the field that says when it began: else nobody knows that it begins again.
+    """
+    on = enabled(flags)
+    begins = {_BEGINS[metric.epoch] for metric in on if metric.epoch is not None}
+    return PRESENCE_FIELDS.union(begins, *(metric.fields for metric in on))
 
 
 def counted_by(flags: frozenset[str]) -> Counted:

@@ -196,12 +196,18 @@ class Tracker:
         return Client(watched, state, self._recorder.record(memory, watched, row, now))
 
     def _without_row(self, client: Client, poll: Poll) -> Client | None:
-        """Return what a client without a row is; ``None`` when it has been gone for long enough."""
-        memory, now = client.memory, poll.finished_at
+        """Return what a client without a row is; ``None`` when it has been gone for long enough.
+
+        Who has a name is watched again from when it was last seen: being forgotten is no sign of
+        life, and who is overdue stays so.
+        """
+        memory = client.memory
         last_known = memory.since if memory.last_seen is None else memory.last_seen
-        if memory.row is not None and now - last_known > self._habits.forget_after:
-            named = client.client_id in self._named
-            return _new(client.watched, now, State.ABSENT) if named else None
+        if poll.finished_at - last_known > self._habits.forget_after:
+            if client.client_id not in self._named:
+                return None
+            if memory.row is not None:
+                return _new(client.watched, last_known, State.ABSENT)
         state = State.UNKNOWN if self._in_doubt(client, poll) else State.ABSENT
         if self._habits.hears:
             gone = Client(client.watched, state, memory, polled=False)

@@ -81,6 +81,10 @@ def test_only_the_fields_of_enabled_metrics_are_needed() -> None:
     identity = {"clientid", "username", "connected", "connected_at"}
     assert fields_for(frozenset()) == identity
     assert fields_for(frozenset({"enable_bytes_metrics"})) == identity | {"recv_oct", "send_oct"}
+    assert fields_for(frozenset({"enable_queue_metrics"})) == identity | {
+        *("mqueue_len", "mqueue_dropped", "awaiting_rel_cnt"),
+        "created_at",  # when the count of dropped messages began
+    }
     assert len(fields_for(EVERY)) == len(identity) + 3 + 18 + 9
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from otel_emqx_monitor.emqx.rows import NodeState, Poll, Row, newest_by_id
 from otel_emqx_monitor.fleet import Client, Counted, Epoch, Fleet, State, Watched
+from otel_emqx_monitor.selection import everybody
 from otel_emqx_monitor.statefile import Remembered, Restored
-from otel_emqx_monitor.tracker import Habits
+from otel_emqx_monitor.tracker import Habits, Tracker
 from tests.fleets import tracker
 
 T0 = datetime(2026, 11, 22, 17, 0, 0, tzinfo=UTC)
@@ -215,7 +216,25 @@ def test_a_client_that_is_gone_for_long_is_forgotten_but_goes_on_being_watched()
         None,
         None,
     )
-    assert gone.memory.since == START + 606
+    assert gone.memory.since == START
+
+
+def test_a_client_that_is_overdue_stays_so_when_it_is_forgotten() -> None:
+    rarely = Watched("A", "a", "broker", expected_every=500)
+    following = tracker(rarely, habits=Habits(forget_after=600))
+    following.apply(poll(0, row("a")))
+    overdue = []
+    for minute in (8, 10, 11, 12):
+        fleet = following.apply(poll(minute))
+        overdue.append(only(fleet).overdue(fleet.polled_at or 0))
+    assert overdue == [False, True, True, True]
+
+
+def test_a_client_of_a_pattern_of_which_no_row_told_anything_is_forgotten_too() -> None:
+    following = Tracker(everybody("broker"), Habits(forget_after=600), now=START)
+    assert states(following.apply(poll(0, Row(clientid="a")))) == {"a": "unknown"}
+    assert states(following.apply(poll(10))) == {"a": "absent"}
+    assert states(following.apply(poll(10.1))) == {}
 
 
 def test_what_an_earlier_run_knew_goes_on() -> None:
