@@ -57,6 +57,10 @@ class Epoch(StrEnum):
     SESSION = "session"  # since ``created_at``
 
 
+#: The field of EMQX's rows that says when an epoch began.
+BEGINS = {Epoch.CONNECTION: "connected_at", Epoch.SESSION: "created_at"}
+
+
 class Memory(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a client across polls; times are seconds since the epoch.
 

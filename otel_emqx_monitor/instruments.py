@@ -12,7 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Meter
 
 from otel_emqx_monitor.columns import Column, Point
 from otel_emqx_monitor.emqx.rows import NodeState
-from otel_emqx_monitor.fleet import Client, Counted, Epoch, State
+from otel_emqx_monitor.fleet import BEGINS, Client, Counted, Epoch, State
 from otel_emqx_monitor.metric import (
     Kind,
     Metric,
@@ -296,7 +296,9 @@ def enabled(flags: frozenset[str]) -> tuple[Metric, ...]:
 
 def fields_for(flags: frozenset[str]) -> frozenset[str]:
     """Return the fields of EMQX's rows that the metrics enabled by ``flags`` need."""
-    return PRESENCE_FIELDS.union(*(metric.fields for metric in enabled(flags)))
+    metrics = enabled(flags)
+    begins = {BEGINS[metric.epoch] for metric in metrics if metric.epoch is not None}
+    return PRESENCE_FIELDS.union(begins, *(metric.fields for metric in metrics))
 
 
 def counted_by(flags: frozenset[str]) -> Counted:
