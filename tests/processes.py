@@ -186,6 +186,14 @@ def serving(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterat
 
     ``with serving("prometheus", "--cfg", write_config(tmp_path, settings(broker.url))) as agent``
     """
+    with starting(*arguments, environ=environ) as agent:
+        assert agent.url
+        yield agent
+
+
+@contextmanager
+def starting(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
+    """Do what ``serving`` does, but begin the block at once, when it does not serve yet."""
     with subprocess.Popen(
         _command([*arguments, "--log-format", "json"]),
         cwd=_ROOT,
@@ -196,7 +204,6 @@ def serving(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterat
     ) as process:
         agent = Serving(process)
         try:
-            assert agent.url
             yield agent
         finally:
             agent.stop(signal.SIGKILL)

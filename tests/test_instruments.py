@@ -88,6 +88,11 @@ def test_only_the_fields_of_enabled_metrics_are_needed() -> None:
     assert len(fields_for(EVERY)) == len(identity) + 3 + 18 + 9
 
 
+def test_with_a_counter_comes_the_field_that_says_when_it_began() -> None:
+    assert "connected_at" in fields_for(frozenset({"enable_bytes_metrics"}))
+    assert "created_at" in fields_for(frozenset({"enable_queue_metrics"}))
+
+
 def test_every_field_that_is_asked_for_is_one_that_rows_have() -> None:
     assert fields_for(EVERY) <= set(Row.__struct_encode_fields__)
 
