@@ -4,12 +4,18 @@ import json
 import logging
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from otel_emqx_monitor.text import printable
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
+
+#: How many lines ``held_back`` keeps.
+_KEPT_LINES = 100
 
 
 def configure(output: str, level: str, stream: TextIO | None = None) -> None:
@@ -26,6 +32,29 @@ def configure(output: str, level: str, stream: TextIO | None = None) -> None:
     for chatty in ("urllib3", "asyncio", "uvicorn"):
         # What goes wrong is told by us; urllib3 would quote what strangers sent.
         logging.getLogger(chatty).setLevel(max(logging.ERROR, logging.getLogger().level))
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep what is logged until the end of the block, the latest lines of it."""
+    root, keeper = logging.getLogger(), _Keeper()
+    before, root.handlers = root.handlers, [keeper]
+    try:
+        yield
+    finally:
+        root.handlers = before
+        for record in keeper.kept:
+            root.handle(record)
+
+
+class _Keeper(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: deque[logging.LogRecord] = deque(maxlen=_KEPT_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record, and forget the oldest one when there are too many."""
+        self.kept.append(record)
 
 
 def _when(record: logging.LogRecord) -> str:

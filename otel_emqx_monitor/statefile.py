@@ -110,7 +110,12 @@ def read(path: Path) -> Restored:
         Unusable: it is damaged, or not a file of this program.
         OSError, sqlite3.Error: it cannot be read.
     """
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+    how = "mode=ro"
+    if not path.with_name(f"{path.name}-wal").exists():
+        # No agent runs. To read as if one did would leave files beside this one, which nobody
+        # takes away; should an agent start just now, it writes to the log first, not to this file.
+        how += "&immutable=1"
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
         return _load(db, None)
 
 

@@ -201,6 +201,19 @@ def test_validate_connect_tells_how_often_counters_move(
     assert result.stdout.splitlines()[2] == line
 
 
+def test_validate_connect_advises_where_polls_are_faster_than_counters(
+    home: Path, broker: Simulator
+) -> None:
+    fast = settings(broker.url, "dev-a") | {"polling": {"interval_seconds": 2}}
+    result = run("validate", "--connect", "--cfg", write(home, fast))
+    assert result.stdout.splitlines()[3:] == [
+        (
+            "polling.interval_seconds is 2, so several polls in a row find the same counters; presence"
+            " gains by it, rates need a window of two refreshes at least."
+        )
+    ]
+
+
 def test_validate_connect_ends_with_3_when_the_key_is_refused(
     home: Path, broker: Simulator
 ) -> None:

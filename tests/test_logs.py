@@ -67,3 +67,15 @@ def test_below_the_level_nothing_is_logged_and_libraries_stay_quiet() -> None:
     stream = logged("text", "debug")
     logging.getLogger("urllib3.connectionpool").debug("no")
     assert stream.getvalue() == ""
+
+
+def test_lines_can_be_held_back_and_come_later_the_latest_of_them() -> None:
+    stream = logged("json")
+    with logs.held_back():
+        for number in range(103):
+            logging.getLogger("x").info("line %d", number)
+        assert stream.getvalue() == ""
+    told = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert told == [f"line {number}" for number in range(3, 103)]
+    logging.getLogger("x").info("after")
+    assert json.loads(stream.getvalue().splitlines()[-1])["message"] == "after"
