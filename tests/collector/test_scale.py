@@ -54,7 +54,7 @@ def caches(monkeypatch: pytest.MonkeyPatch) -> list[SnapshotCache]:
         made.append(SnapshotCache(*args, **options))  # type: ignore[arg-type]  # whatever they are
         return made[-1]
 
-    monkeypatch.setattr("otel_emqx_monitor.agent.SnapshotCache", make)
+    monkeypatch.setattr("otel_emqx_monitor.watching.SnapshotCache", make)
     return made
 
 
@@ -146,6 +146,9 @@ def test_every_series_of_10_000_clients_arrives(
         "messages_dropped_by_reason_total": 4,
         "bytes_total": 2,
         "packets_total": 2,
+        "last_seen_timestamp_seconds": 1,
+        "connections_total": 1,
+        "client_info": 1,
     }
     of_the_agent = {
         "up": 1,
@@ -153,13 +156,19 @@ def test_every_series_of_10_000_clients_arrives(
         "poll_duration_seconds": 1,
         "poll_errors_total": len(Reason),
         "clients": 4,
+        "nodes": 3,
+        "node_up": 1,
+        "broker_refresh_seconds": 1,
         "otlp_exports_total": 3,
         "otlp_points_total": 3,
         "build_info": 1,
     }
     assert counts == {name: CLIENTS * each for name, each in of_clients.items()} | of_the_agent
     assert points == sum(counts.values())
-    no_counts = {"connected", "created_at", "connected_at"}
+    no_counts = {
+        *("connected", "created_at", "connected_at"),
+        *("last_seen_timestamp_seconds", "connections_total", "client_info"),
+    }
     numbers = CLIENTS * (CLIENTS - 1) // 2
     assert {name: sums[name] for name in of_clients.keys() - no_counts} == {
         name: numbers * of_clients[name] for name in of_clients.keys() - no_counts

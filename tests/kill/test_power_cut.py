@@ -69,7 +69,7 @@ def reopened(crashed: Path, folder: Path, cut: str, place: int) -> Restored:
 def polls_in(restored: Restored) -> Sequence[int]:
     """Return the polls that what is restored comes from."""
     tallies = [one.memory.connection for one in restored.clients]
-    return sorted({one.counts[0] or 0 for one in tallies if one is not None})
+    return sorted({one.spell.counts[0] or 0 for one in tallies if one is not None})
 
 
 def test_a_log_that_was_cut_short_gives_what_is_whole_or_is_set_aside(

@@ -55,7 +55,7 @@ def test_presence_connections_and_sums_are_exact_at_every_poll(client_id: str) -
         assert tally.epochs == known.connections
         assert tally.totals[0] == known.total
         first, last = min(known.received), max(known.received)  # all with the same offset
-        assert tally.epoch == datetime.fromisoformat(last)
+        assert tally.spell.began == datetime.fromisoformat(last)
         assert tally.start == round(datetime.fromisoformat(first).timestamp() * 1000) * 10**6
 
 
