@@ -17,6 +17,7 @@ from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.listening import listen
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
+from otel_emqx_monitor.snapshot import Snapshot
 from otel_emqx_monitor.version import __version__
 
 #: What a scrape may wait for a poll when the scraper does not announce its timeout, in seconds;
@@ -42,10 +43,14 @@ _PAGE = """<!doctype html>
 <body style="font-family: sans-serif; max-width: 40em; margin: 2em auto; padding: 0 1em">
 <h1>otel-emqx-monitor {version}</h1>
 <p>Watches {count} MQTT clients of the EMQX broker <strong>{broker}</strong>.</p>
+{remarks}
 <p><a href="metrics">Metrics</a> for Prometheus.</p>
 </body>
 </html>
 """
+
+#: What to tell people about a snapshot.
+Remarks = Callable[[Snapshot], Sequence[str]]
 
 
 class MetricsServer:
@@ -57,24 +62,27 @@ class MetricsServer:
         address: IPv4 or IPv6 address or host name; ``::`` takes both families.
         port: TCP port, 0 for any free one.
         routes: what else to serve.
+        remarks: what the page for people says of a snapshot, one sentence each.
 
     Raises:
         ListenError: the address cannot be had.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the parts that the agent wires together)
         self,
         source: SnapshotCache,
         reader: PrometheusReader,
         address: str,
         port: int,
+        *,
         routes: Sequence[Route] = (),
+        remarks: Remarks = lambda _snapshot: (),
     ) -> None:
         self._sockets = listen(address, port)
         app = Starlette(
             routes=[
                 Route("/metrics", _metrics(source, reader)),
-                Route("/", _landing_page(source)),
+                Route("/", _landing_page(source, remarks)),
                 *routes,
             ]
         )
@@ -181,7 +189,7 @@ async def _wait(poll: "Future[None]", seconds: float) -> None:
     await asyncio.wait([asyncio.wrap_future(poll)], timeout=seconds)
 
 
-def _landing_page(source: SnapshotCache) -> Endpoint:
+def _landing_page(source: SnapshotCache, remarks: Remarks) -> Endpoint:
     async def landing_page(_request: Request) -> Response:
         snapshot = source.current()
         return HTMLResponse(
@@ -189,6 +197,7 @@ def _landing_page(source: SnapshotCache) -> Endpoint:
                 version=__version__,
                 count=len(snapshot.fleet.clients),
                 broker=html.escape(snapshot.broker),
+                remarks="\n".join(f"<p>{html.escape(one)}</p>" for one in remarks(snapshot)),
             )
         )
 

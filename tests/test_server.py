@@ -7,12 +7,16 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
+from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.readers.exposition import OPENMETRICS, TEXT
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
 from otel_emqx_monitor.server import MetricsServer, accepts_gzip, scrape_wait
+from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
+from tests.faults.inprocess import running
 from tests.fleets import assess, connected, nothing_known, poll
+from tests.processes import settings, wait_until
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -194,3 +198,23 @@ def test_who_accepts_gzip(header: str, expected: bool) -> None:
 )
 def test_the_format_follows_what_is_accepted(accept: str, expected: object) -> None:
     assert negotiate(accept) is expected
+
+
+def test_the_page_says_how_fresh_counters_are_once_a_poll_has_told() -> None:
+    fleet = StaticFleet([{"clientid": "a", "connected": True}], refresh_seconds=1.5)
+    with Simulator(Broker(source=fleet)) as simulator:
+        config = Config.model_validate(
+            {
+                **settings(simulator.url, clients={"A": "a"}),
+                "polling": {"interval_seconds": 1},
+            }
+        )
+        with running(config) as url:
+
+            def refreshed() -> str:
+                text = requests.get(url, timeout=9).text
+                return text if "Counters" in text else ""
+
+            page = wait_until(refreshed)
+    assert "<p>Counters move every 1.5 s (mqtt.idle_timeout).</p>" in page
+    assert "<p>polling.interval_seconds is 1, so several polls in a row find the same" in page

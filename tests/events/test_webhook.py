@@ -92,7 +92,7 @@ def serving(
     cache = SnapshotCache(
         "broker", poll, lambda answer: assess(answer, []), nothing_known([]), Freshness(15, 60)
     )
-    server = MetricsServer(cache, PrometheusReader(cache), "127.0.0.1", 0, [endpoint.route])
+    server = MetricsServer(cache, PrometheusReader(cache), "127.0.0.1", 0, routes=[endpoint.route])
     server.start()
     try:
         yield Served(endpoint, server.url + "events", box)
