@@ -1,5 +1,7 @@
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -18,3 +20,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("REQUIRE_REAL") == "1":
                     pytest.fail(lacking, pytrace=False)
                 pytest.skip(lacking)
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Iterator[None]:
+    """Undo what a command under test did to the level of all logs; later tests look at theirs."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
