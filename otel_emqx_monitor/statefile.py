@@ -300,5 +300,6 @@ def _remembered(client_id: str, packed: bytes, polled_at: Any, order: _Order) ->
             row,
             order.connection(kept.connection),
             order.session(kept.session),
+            disconnections=kept.disconnections,
         ),
     )

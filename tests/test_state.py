@@ -14,7 +14,7 @@ import pytest
 
 from otel_emqx_monitor.emqx.rows import Row
 from otel_emqx_monitor.epochs import Spell, Tally
-from otel_emqx_monitor.fleet import Client, Counted, Fleet, Memory, State, Watched
+from otel_emqx_monitor.fleet import REASONS, Client, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.state import Store
 from otel_emqx_monitor.statefile import Remembered, Restored, Unusable, read
 
@@ -50,6 +50,7 @@ def client(client_id: str, received: int = 5, state: State = State.CONNECTED) ->
         row=row(client_id, state is State.CONNECTED),
         connection=tally(received, None),
         session=tally(1),
+        disconnections=(2, *[0] * (len(REASONS) - 2), 1),
     )
     return Client(Watched(client_id.upper(), client_id, "broker"), state, memory)
 
