@@ -173,7 +173,7 @@ def test_the_length_of_a_payload(json_text: bytes, length: int | None) -> None:
         {"timestamp": -1},
         {"timestamp": 1.5},
         {"timestamp": "1"},
-        {"timestamp": 253_402_300_800_000},
+        {"timestamp": 9_223_372_036_855},
         {"timestamp": 10**400},
         {"connected_at": None},
         {"connected_at": "now"},
