@@ -23,9 +23,9 @@ Counts = tuple[int | None, ...]
 _MOST = 2**63 - 1
 
 #: Epochs before the present one that are remembered: this many, and all that began within the last
-#: seconds before the latest, up to a limit.
+#: seconds before the latest, up to a limit. EMQX tries for 45 s by default to tell of something.
 _REMEMBERED, _MOST_REMEMBERED = 3, 64
-_RECENT = timedelta(seconds=10)
+_RECENT = timedelta(seconds=60)
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_emqx_monitor.config import Config
@@ -526,17 +526,19 @@ STEPS = st.lists(
         st.integers(1, 4000),  # milliseconds since the step before
         st.sampled_from(
             (
-                *("connect", "connect", "reconnect kept", "disconnect", "die", "publish"),
-                *("publish", "publish", "drop", "poll", "poll", "long poll", "restart", "kill"),
+                *("connect", "connect", "connect", "reconnect kept", "disconnect", "die"),
+                *("publish", "publish", "publish", "publish", "drop", "drop"),
+                *("poll", "poll", "poll", "long poll", "restart", "kill"),
             )
         ),
     ),
+    min_size=20,
     max_size=60,
 )
 DISORDERS = st.builds(
     Disorder,
     seed=st.integers(0, 1000),
-    lose=st.sampled_from([0.0, 0.05, 0.5]),
+    lose=st.sampled_from([0.0, 0.5, 0.3]),
     double=st.sampled_from([0.0, 0.05, 0.5]),
     reorder_seconds=st.sampled_from([0.0, 2.0]),
     dead=st.sampled_from([(), ((START + 10, START + 40),)]),
@@ -566,7 +568,7 @@ class Lived:
 
     def __init__(self, world: World, disorder: Disorder) -> None:
         self.world = world
-        self.script = Script(refresh_seconds=5)
+        self.script = Script(refresh_seconds=2)
         self.follower = self.script.follow()
         self.under_way = Disordered(disorder)
         self.heard_at = -1.0
@@ -647,6 +649,7 @@ class Lived:
         self.poll(0.1)
 
 
+@settings(max_examples=250)
 @given(steps=STEPS, disorder=DISORDERS)
 def test_nothing_ever_falls_or_is_too_high_and_polls_have_the_last_word(
     steps: list[tuple[int, str]], disorder: Disorder
