@@ -50,8 +50,8 @@ class Ear:
         ``now`` is by the agent's clock, in seconds since the epoch; EMQX's is believed up to it.
         """
         ends = event.kind is Kind.DISCONNECTED
-        left = _instant(event.disconnected_ms or event.at_ms) if ends else None
-        began = _instant(event.connected_ms) if event.connected_ms is not None else None
+        left = instant(event.disconnected_ms or event.at_ms) if ends else None
+        began = instant(event.connected_ms) if event.connected_ms is not None else None
         if began is None:
             present = memory.connection.spell if memory.connection else None
             if left is None or present is None or present.began is None or present.began > left:
@@ -100,9 +100,9 @@ class Ear:
         tally = memory.connection
         if tally is None:
             return None
-        passed = _instant(event.at_ms if event.received_ms is None else event.received_ms)
+        passed = instant(event.at_ms if event.received_ms is None else event.received_ms)
         if event.kind is not Kind.PUBLISH:
-            passed = _instant(event.at_ms)
+            passed = instant(event.at_ms)
         spell = _spell_at(tally, passed, kept=event.kind is Kind.DELIVERY_DROPPED)
         if spell is None:
             return None
@@ -195,5 +195,6 @@ def _counted(before: tuple[int, ...], reason: str | None) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _instant(milliseconds: int) -> datetime:
+def instant(milliseconds: int) -> datetime:
+    """Return the instant of EMQX's milliseconds since the epoch, exactly."""
     return _EPOCH + timedelta(milliseconds=milliseconds)

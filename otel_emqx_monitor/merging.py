@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from otel_emqx_monitor.events.event import Event, Kind
 from otel_emqx_monitor.fleet import Client, State
-from otel_emqx_monitor.hearing import Ear
+from otel_emqx_monitor.hearing import Ear, instant
 from otel_emqx_monitor.tracker import Tracker
 
 #: How long messages wait for what came before them, in seconds.
@@ -125,6 +125,8 @@ class Merger:
         client = self._tracker.find(event.client_id, event.username, at)
         if client is None:
             return
+        if event.kind is Kind.CONNECTED and event.connected_ms is not None:
+            self._tracker.begin_told(event.client_id, instant(event.connected_ms))
         memory = self._ear.presence(client.memory, event, at)
         if memory is client.memory:
             return

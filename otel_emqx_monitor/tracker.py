@@ -87,7 +87,8 @@ class Tracker:
         self._named = {one.client_id for one in selection.named}
         self._hearing_since = now
         self._touched: dict[str, float] = {}  # when an event last told of whom, since the last poll
-        self._closed: list[_Closed] = []  # whose ends may still be told
+        self._opened: dict[tuple[str, datetime], float] = {}  # whose begins may still be told
+        self._closed: list[_Closed] = []  # whose ends may
         self._corrections = dict.fromkeys(Correction, 0)
         self._corrected_at: float | None = None
         self._revision = 0
@@ -112,6 +113,7 @@ class Tracker:
         """Return the fleet that ``poll`` shows."""
         selected = self._selection.select(poll.rows)
         self._changed_user.clear()
+        self._note_begins(poll)
         self._note_ends(poll)
         clients = {one.client_id: one for one in self._steps(poll, selected.watched)}
         self._forget_beyond_limit(clients, poll.rows)
@@ -160,6 +162,10 @@ class Tracker:
         if now is not None:
             self._touched[client.client_id] = now
 
+    def begin_told(self, client_id: str, began: datetime) -> None:
+        """Take note that an event told of the begin of a connection that a poll may have found."""
+        self._opened.pop((client_id, began), None)
+
     def heard(self, now: float) -> Fleet | None:
         """Return the fleet with what events have told since the last poll, as of ``now``.
 
@@ -199,7 +205,7 @@ class Tracker:
                 memory = Memory(poll.finished_at)
                 found = self._with_row(target, memory, rows[client_id], poll.finished_at)
                 if self._habits.hears and found.memory.connection is not None:
-                    self._note_begin(0, found.memory.connection, poll)
+                    self._note_begin(client_id, 0, found.memory.connection, poll)
                 yield found
 
     def _with_row(self, watched: Watched, memory: Memory, row: Row, now: float) -> Client:
@@ -238,7 +244,7 @@ class Tracker:
             state = State.CONNECTED if tally.is_open else State.DISCONNECTED
             return Client(found.watched, state, found.memory, found.polled)
         known = before.memory.connection
-        self._note_begin(0 if known is None else known.epochs, tally, poll)
+        self._note_begin(found.client_id, 0 if known is None else known.epochs, tally, poll)
         if found.state is State.UNKNOWN:
             return found
         row = found.row
@@ -252,13 +258,23 @@ class Tracker:
         memory = msgspec.structs.replace(found.memory, connection=left)
         return Client(found.watched, found.state, memory, found.polled)
 
-    def _note_begin(self, epochs: int, tally: Tally, poll: Poll) -> None:
-        """Count a connection that no event told of, though there was time enough for it."""
+    def _note_begin(self, client_id: str, epochs: int, tally: Tally, poll: Poll) -> None:
+        """Count a connection that no event told of, or wait for the event if it began just now."""
         began = tally.spell.began
         if tally.epochs > epochs and began is not None:
             age = poll.finished_at - began.timestamp()
-            if _GRACE_SECONDS < age < poll.finished_at - self._hearing_since:
+            if age <= _GRACE_SECONDS:
+                self._opened[client_id, began] = poll.finished_at
+            elif age < poll.finished_at - self._hearing_since:
                 self._repair(Correction.OPENED, 1, poll)
+
+    def _note_begins(self, poll: Poll) -> None:
+        """Count the begins that earlier polls found and that no event has told of in good time."""
+        for one, at in list(self._opened.items()):
+            if not 0 <= poll.finished_at - at < _GRACE_SECONDS:
+                del self._opened[one]
+                if one[1].timestamp() > self._hearing_since:
+                    self._repair(Correction.OPENED, 1, poll)
 
     def _note_ends(self, poll: Poll) -> None:
         """Count the ends that earlier polls found and that no event has told of in good time."""

@@ -427,7 +427,13 @@ REPAIRS: dict[str, tuple[list[Act], tuple[int, int]]] = {
     "a begin": ([polls(9, row(1))], (1, 0)),
     "a begin is repaired once": ([polls(9, row(1)), polls(19, row(1))], (1, 0)),
     "not what began before the agent": ([polls(9, row(-5))], (0, 0)),
-    "not a begin that may still be told": ([polls(9, row(8)), hears(9.5, up(8))], (0, 0)),
+    "not a begin that may still be told": ([polls(9, row(8))], (0, 0)),
+    "not a begin that is told late": (
+        [polls(9, row(8)), hears(9.5, up(8)), polls(19, row(8))],
+        (0, 0),
+    ),
+    "a begin that a poll found at once": ([polls(9, row(8)), polls(19, row(8))], (1, 0)),
+    "a begin that the end tells": ([polls(9, row(8)), hears(10, down(8, 9)), polls(19)], (1, 0)),
     "an end": ([hears(1, up(1)), polls(9), polls(19)], (0, 1)),
     "an end is repaired once": ([hears(1, up(1)), polls(9), polls(19), polls(29)], (0, 1)),
     "not an end that may still be told": (
