@@ -84,6 +84,11 @@ class Tally(msgspec.Struct, frozen=True, gc=False, array_like=True):
         """Whether any epoch lasts."""
         return self.spell.open or any(one.open for one in self.earlier)
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether there is one epoch, which lasts, and nothing that is pending."""
+        return self.spell.open and not self.earlier and self.spell.pending is None
+
     def find(self, began: datetime) -> Spell | None:
         """Return the epoch that began then, if it is remembered."""
         if self.spell.began == began:
@@ -215,11 +220,15 @@ def _by_begin(spell: Spell) -> float:
 
 
 def closed(tally: Tally, but: datetime | None = None) -> Tally:
-    """Return ``tally`` with all epochs over, but the one that began then."""
-    if not tally.is_open:
+    """Return ``tally`` with all epochs over, but the one that began then.
+
+    The same object when they are: what has not changed need not be written.
+    """
+    spell = _over(tally.spell, but)
+    if spell is tally.spell and not any(one.open for one in tally.earlier):
         return tally
     earlier = tuple(_over(one, but) for one in tally.earlier)
-    return msgspec.structs.replace(tally, spell=_over(tally.spell, but), earlier=earlier)
+    return msgspec.structs.replace(tally, spell=spell, earlier=earlier)
 
 
 def _over(spell: Spell, but: datetime | None) -> Spell:

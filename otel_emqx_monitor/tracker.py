@@ -244,6 +244,8 @@ class Tracker:
             state = State.CONNECTED if tally.is_open else State.DISCONNECTED
             return Client(found.watched, state, found.memory, found.polled)
         known = before.memory.connection
+        if tally is known and found.state is State.CONNECTED and tally.is_calm:
+            return found  # as nearly everybody is
         self._note_begin(found.client_id, 0 if known is None else known.epochs, tally, poll)
         if found.state is State.UNKNOWN:
             return found
@@ -255,6 +257,8 @@ class Tracker:
                 _Closed(found.client_id, one, poll.finished_at)
                 for one in _closed_unheard(known, left)
             ]
+        if left is tally:
+            return found
         memory = msgspec.structs.replace(found.memory, connection=left)
         return Client(found.watched, found.state, memory, found.polled)
 

@@ -484,6 +484,19 @@ def test_without_events_nothing_is_repaired() -> None:
     assert fleet.corrections is None
 
 
+def test_a_poll_that_finds_nothing_new_leaves_what_is_remembered_untouched(world: World) -> None:
+    world.poll(0, row(-5, recv_msg=3))
+    before = tally(world.clients["a"].memory)
+    for at in (10, 20):
+        world.poll(at, row(-5, recv_msg=3))
+        assert tally(world.clients["a"].memory) is before
+    world.hear(21, down(-5, 20.9), up(21))
+    world.poll(30, row(21))
+    before = tally(world.clients["a"].memory)
+    world.poll(40, row(21))
+    assert tally(world.clients["a"].memory) is before
+
+
 # Restarts.
 
 
