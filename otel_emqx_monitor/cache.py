@@ -90,6 +90,7 @@ class SnapshotCache:
         self._clock = clock
         self._lock = threading.Lock()
         self._running: Future[None] | None = None
+        self._heard: Fleet | None = None
         self._next_poll = float("-inf")
         self._good_since: float | None = None
         self._outage = Outage(log, "EMQX answers again", "failed polls")
@@ -147,6 +148,7 @@ class SnapshotCache:
         While no poll is recent enough it is not shown: events alone do not tell how all are.
         """
         with self._lock:
+            self._heard = fleet
             if self._good_since is not None:
                 newest = max(fleet, self._snapshot.fleet, key=lambda one: one.revision)
                 self._snapshot = replace(self._snapshot, fleet=newest)
@@ -206,7 +208,8 @@ class SnapshotCache:
                 poll_duration=poll.duration,
             )
             # An event may have been told while this was on its way here.
-            newest = max(fleet, self._snapshot.fleet, key=lambda one: one.revision)
+            newest = max(fleet, self._heard or fleet, key=lambda one: one.revision)
+            self._heard = None
             self._snapshot = replace(self._snapshot, fleet=newest, health=health)
             self._next_poll = began + self._freshness.ttl * (1 - _EARLY_SHARE)
             self._outage.end(self._clock())

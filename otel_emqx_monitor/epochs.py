@@ -24,9 +24,22 @@ Counts = tuple[Count | None, ...]
 _MOST = 2**63 - 1
 
 #: Epochs before the present one that are remembered: this many, and all that began within the last
-#: seconds before the latest, up to a limit.
+#: seconds before the latest, up to a limit. EMQX tries for 45 s by default to tell of something.
 _REMEMBERED, _MOST_REMEMBERED = 3, 64
-_RECENT = timedelta(seconds=10)
+_RECENT = timedelta(seconds=60)
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What events told of an epoch that may be another one's, of which no event told.
+
+    ``first`` and ``latest`` are when the first and the latest of it passed, by EMQX's clock;
+    ``heard_at`` is when the latest came, by the agent's, in seconds since the epoch.
+    """
+
+    counts: Counts
+    first: datetime
+    latest: datetime
+    heard_at: float
 
 
 class Spell(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -34,7 +47,8 @@ class Spell(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     ``began`` is ``None`` where EMQX did not say. ``counts`` are the highest that were found in it,
     by polls or by counting events; ``heard`` are those of events alone, empty without any.
-    ``open`` is whether it lasts. ``ended`` is when an event said that it ended.
+    ``open`` is whether it lasts. ``ended`` is when an event said that it ended. ``pending`` is what
+    does not count yet; only the present epoch has it.
     """
 
     began: datetime | None
@@ -42,6 +56,7 @@ class Spell(msgspec.Struct, frozen=True, gc=False, array_like=True):
     heard: Counts = ()
     open: bool = True
     ended: datetime | None = None
+    pending: Pending | None = None
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -69,6 +84,11 @@ class Tally(msgspec.Struct, frozen=True, gc=False, array_like=True):
     def is_open(self) -> bool:
         """Whether any epoch lasts."""
         return self.spell.open or any(one.open for one in self.earlier)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether there is one epoch, which lasts, and nothing that is pending."""
+        return self.spell.open and not self.earlier and self.spell.pending is None
 
     def find(self, began: datetime) -> Spell | None:
         """Return the epoch that began then, if it is remembered."""
@@ -125,14 +145,16 @@ def advance(
 
 def opened(tally: Tally, spell: Spell) -> Tally:
     """Return ``tally`` with a further epoch, which is the present one from then on."""
-    others, horizon = _worth_remembering(spell, (tally.spell, *tally.earlier), tally.horizon)
-    epochs = tally.epochs + 1
-    return Tally(spell, tally.start, epochs, tally.totals, others, horizon)
+    before, spell = _parted(tally.spell, spell)
+    others, horizon = _worth_remembering(spell, (before, *tally.earlier), tally.horizon)
+    ended = before.counts if tally.ended is None else _sum(tally.ended, before.counts)
+    return Tally(spell, tally.start, tally.epochs + 1, ended, others, horizon)
 
 
 def inserted(tally: Tally, spell: Spell) -> Tally:
     """Return ``tally`` with a further epoch that came before the present one."""
-    others, horizon = _worth_remembering(tally.spell, (spell, *tally.earlier), tally.horizon)
+    earlier = sorted((spell, *tally.earlier), key=_by_begin, reverse=True)
+    others, horizon = _worth_remembering(tally.spell, tuple(earlier), tally.horizon)
     ended = spell.counts if tally.ended is None else _sum(tally.ended, spell.counts)
     return Tally(tally.spell, tally.start, tally.epochs + 1, ended, others, horizon)
 
@@ -152,12 +174,67 @@ def replaced(tally: Tally, old: Spell, new: Spell) -> Tally:
     return msgspec.structs.replace(tally, ended=ended, earlier=earlier)
 
 
+def settled(spell: Spell) -> Spell:
+    """Return ``spell`` with what is pending counted, if it was all there before an event ended it.
+
+    A client has one connection at a time, so all of that was this one's.
+    """
+    pending = spell.pending
+    if pending is None or spell.ended is None or pending.latest > spell.ended:
+        return spell
+    return _counted(spell, pending)
+
+
+def confirmed(tally: Tally, since: float, until: float) -> Tally:
+    """Return ``tally`` with what is pending counted, but for what was heard in between.
+
+    To be called when a poll that ran from ``since`` to ``until`` (seconds since the epoch, by the
+    agent's clock) has not found a later epoch: nothing that passed before was another one's, or
+    that other one has come and gone without anybody seeing it.
+    """
+    pending = tally.spell.pending
+    if pending is None or since <= pending.heard_at <= until:
+        return tally
+    return _with_spell(tally, _counted(tally.spell, pending))
+
+
+def _counted(spell: Spell, pending: Pending) -> Spell:
+    heard = _sum(spell.heard, pending.counts) if spell.heard else pending.counts
+    counts = highest_of(spell.counts, heard)
+    return msgspec.structs.replace(spell, heard=heard, counts=counts, pending=None)
+
+
+def _parted(before: Spell, after: Spell) -> tuple[Spell, Spell]:
+    """Return two epochs, each with its share of what was pending when the later one was found.
+
+    Where it cannot be told apart it counts for neither: the later one's may be in its row, and to
+    count that twice is worse than to miss it.
+    """
+    pending = before.pending
+    if pending is None:
+        return before, after
+    if after.began is None or after.began > pending.latest:
+        return _counted(before, pending), after
+    before = msgspec.structs.replace(before, pending=None)
+    if after.began <= pending.first:
+        after = settled(msgspec.structs.replace(after, pending=pending))
+    return before, after
+
+
+def _by_begin(spell: Spell) -> float:
+    return 0.0 if spell.began is None else spell.began.timestamp()
+
+
 def closed(tally: Tally, but: datetime | None = None) -> Tally:
-    """Return ``tally`` with all epochs over, but the one that began then."""
-    if not tally.is_open:
+    """Return ``tally`` with all epochs over, but the one that began then.
+
+    The same object when they are: what has not changed need not be written.
+    """
+    spell = _over(tally.spell, but)
+    if spell is tally.spell and not any(one.open for one in tally.earlier):
         return tally
     earlier = tuple(_over(one, but) for one in tally.earlier)
-    return msgspec.structs.replace(tally, spell=_over(tally.spell, but), earlier=earlier)
+    return msgspec.structs.replace(tally, spell=spell, earlier=earlier)
 
 
 def _over(spell: Spell, but: datetime | None) -> Spell:
@@ -178,7 +255,7 @@ def _grown(spell: Spell, began: datetime | None, counts: Counts, connected: bool
     lasts = connected and spell.ended is None
     if highest is spell.counts and lasts == spell.open and began == spell.began:
         return spell
-    return Spell(began, highest, spell.heard, lasts, spell.ended)
+    return Spell(began, highest, spell.heard, lasts, spell.ended, spell.pending)
 
 
 def _worth_remembering(

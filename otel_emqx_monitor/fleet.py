@@ -183,9 +183,9 @@ def _start(began: datetime | None) -> int | None:
 class Fleet:
     """All watched clients as one complete poll saw them: those with a name of their own first.
 
-    ``polled_at`` is when that poll ended, or when an event after it was heard (seconds since the
-    epoch, the agent's clock), or ``None`` when there was none or it is too old: then every client
-    is unknown. What is remembered of clients in spite of that is of ``remembered_at``.
+    ``polled_at`` is when that poll ended (seconds since the epoch, the agent's clock), or ``None``
+    when there was none or it is too old: then every client is unknown. What is remembered of
+    clients, in spite of that or because events told of them since, is of ``remembered_at``.
 
     ``counted`` is what is summed up over epochs, ``None`` when counters are those that EMQX tells.
     ``over_limit`` is how many clients ``max_clients`` left out, ``None`` where nothing is bounded.

@@ -12,12 +12,14 @@ import msgspec
 
 from otel_emqx_monitor.epochs import (
     Counts,
+    Pending,
     Spell,
     Tally,
     highest_of,
     inserted,
     opened,
     replaced,
+    settled,
     start_at,
 )
 from otel_emqx_monitor.events.event import Event, Kind
@@ -48,8 +50,8 @@ class Ear:
         ``now`` is by the agent's clock, in seconds since the epoch; EMQX's is believed up to it.
         """
         ends = event.kind is Kind.DISCONNECTED
-        left = _instant(event.disconnected_ms or event.at_ms) if ends else None
-        began = _instant(event.connected_ms) if event.connected_ms is not None else None
+        left = instant(event.disconnected_ms or event.at_ms) if ends else None
+        began = instant(event.connected_ms) if event.connected_ms is not None else None
         if began is None:
             present = memory.connection.spell if memory.connection else None
             if left is None or present is None or present.began is None or present.began > left:
@@ -81,48 +83,76 @@ class Ear:
             if left is None or known.ended is not None:
                 return tally
             over = msgspec.structs.replace(known, open=False, ended=left)
-            return replaced(tally, known, over)
+            return replaced(tally, known, settled(over))
         if tally.horizon is not None and began <= tally.horizon:
             return tally  # it may have been counted before it was forgotten
         if tally.spell.began is None or began > tally.spell.began:
             return opened(tally, told)
         return inserted(tally, told)
 
-    def message(self, memory: Memory, event: Event, now: float) -> Memory | None:
-        """Return ``memory`` with one message more; ``None`` when its connection is not known."""
+    def message(self, memory: Memory, event: Event, heard_at: float) -> Memory | None:
+        """Return ``memory`` with one message more; ``None`` when its connection is not known.
+
+        It counts at once when it is sure to be of that connection; else it is pending there until
+        the connection's end is told, or the next poll. ``heard_at`` is when it came, by the agent's
+        clock, in seconds since the epoch.
+        """
         tally = memory.connection
         if tally is None:
             return None
-        passed = _instant(event.at_ms if event.received_ms is None else event.received_ms)
+        passed = instant(event.at_ms if event.received_ms is None else event.received_ms)
         if event.kind is not Kind.PUBLISH:
-            passed = _instant(event.at_ms)
+            passed = instant(event.at_ms)
         spell = _spell_at(tally, passed, kept=event.kind is Kind.DELIVERY_DROPPED)
         if spell is None:
             return None
         places = [self._places[one] for one in _fields(event) if one in self._places]
-        seen = min(now, passed.timestamp())
+        if not places:
+            more = spell
+        elif spell is not tally.spell or _lasted_until(spell, passed):
+            more = self._one_more(spell, places)
+        else:
+            more = self._one_pending(spell, places, passed, heard_at)
+        seen = min(heard_at, passed.timestamp())
         if event.kind is Kind.DELIVERY_DROPPED:  # the client may be away
             seen = memory.last_seen or 0.0
         return msgspec.structs.replace(
             memory,
-            connection=replaced(tally, spell, self._one_more(spell, places)),
+            connection=replaced(tally, spell, more),
             last_seen=max(seen, memory.last_seen or 0.0) or None,
         )
 
     def _one_more(self, spell: Spell, places: Sequence[int]) -> Spell:
-        if not places:
-            return spell
-        heard = list(spell.heard or self._nothing)
+        heard = self._with_one(spell.heard, places)
+        return msgspec.structs.replace(spell, heard=heard, counts=highest_of(spell.counts, heard))
+
+    def _one_pending(
+        self, spell: Spell, places: Sequence[int], passed: datetime, heard_at: float
+    ) -> Spell:
+        before = spell.pending
+        if before is None:
+            pending = Pending(self._with_one((), places), passed, passed, heard_at)
+        else:
+            pending = Pending(
+                self._with_one(before.counts, places),
+                min(before.first, passed),
+                max(before.latest, passed),
+                heard_at,
+            )
+        return msgspec.structs.replace(spell, pending=pending)
+
+    def _with_one(self, counts: Counts, places: Sequence[int]) -> Counts:
+        more = list(counts or self._nothing)
         for place in places:
-            heard[place] = (heard[place] or 0) + 1
-        counts = tuple(heard)
-        return msgspec.structs.replace(spell, heard=counts, counts=highest_of(spell.counts, counts))
+            more[place] = (more[place] or 0) + 1
+        return tuple(more)
 
 
 def _spell_at(tally: Tally, moment: datetime, *, kept: bool) -> Spell | None:
     """Return the latest epoch that had begun at ``moment``, if it was not over by then.
 
-    With ``kept`` it may be over: a kept session goes on counting what its queue drops.
+    With ``kept`` it may be over: a kept session goes on counting what its queue drops. An epoch
+    that is not remembered any more may have begun after it: then nothing can be said.
     """
     latest: Spell | None = None
     for one in (tally.spell, *tally.earlier):
@@ -130,9 +160,16 @@ def _spell_at(tally: Tally, moment: datetime, *, kept: bool) -> Spell | None:
             continue
         if latest is None or latest.began is None or one.began > latest.began:
             latest = one
-    if latest is None or (not kept and latest.ended is not None and latest.ended < moment):
+    if latest is None or latest.began is None or _lasted_until(latest, moment):
+        return latest
+    if latest.ended is not None and not kept:
         return None
-    return latest
+    forgotten_later = tally.horizon is not None and tally.horizon > latest.began
+    return None if forgotten_later else latest
+
+
+def _lasted_until(spell: Spell, moment: datetime) -> bool:
+    return spell.ended is not None and spell.ended >= moment
 
 
 def _fields(event: Event) -> Sequence[str]:
@@ -158,5 +195,6 @@ def _counted(before: tuple[int, ...], reason: str | None) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _instant(milliseconds: int) -> datetime:
+def instant(milliseconds: int) -> datetime:
+    """Return the instant of EMQX's milliseconds since the epoch, exactly."""
     return _EPOCH + timedelta(milliseconds=milliseconds)

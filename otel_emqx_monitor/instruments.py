@@ -157,7 +157,7 @@ METRICS: tuple[Metric, ...] = (
         "connections",
         Kind.COUNTER,
         "enable_connection_counters",
-        "Number of connections of the client that polls have seen",
+        "Number of connections of the client that polls or events have seen",
         lambda client, _now: client.memory.connection.epochs if client.memory.connection else 0,
     ),
     disconnections_of_clients(

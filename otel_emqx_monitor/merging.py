@@ -3,30 +3,63 @@
 The begin and the end of connections are told at once. Messages wait some seconds until they are
 counted, since events do not come in order: a message that overtakes the begin of its connection
 would else be counted for the connection before. An event that comes twice is counted once.
+
+How long something waits is measured by a clock that never jumps. The time of day only says when
+clients were last seen, and what came before which poll.
 """
 
+import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from otel_emqx_monitor.events.event import Event, Kind
 from otel_emqx_monitor.fleet import Client, State
-from otel_emqx_monitor.hearing import Ear
+from otel_emqx_monitor.hearing import Ear, instant
 from otel_emqx_monitor.tracker import Tracker
 
 #: How long messages wait for what came before them, in seconds.
 SETTLE_SECONDS = 3.0
 
 #: How long they wait at most when nothing is known of their connection, in seconds.
-_PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
 
-#: How long an event is remembered so that it is not counted twice, in seconds, and how many.
-_DOUBLES_SECONDS, _MOST_DOUBLES = 60.0, 500_000
+#: How many messages wait at most; with more of them the oldest are counted at once.
+MOST_WAITING = 200_000
+
+#: How long a message is remembered so that it is not counted twice, in seconds: at least this, at
+#: most twice this, if there are not too many. EMQX tries a post again for 45 s by default.
+DOUBLES_SECONDS = 60.0
+MOST_DOUBLES = 250_000
 
 _PRESENCE = (Kind.CONNECTED, Kind.DISCONNECTED)
 
 #: Kinds of events that tell of a message but count nothing: rows have no such count.
 _UNCOUNTED = (Kind.ACKED,)
+
+
+@dataclass
+class Heard:
+    """What events have changed: clients, by their ids, and the keys of messages counted anew.
+
+    The keys belong into the same file as the clients: after a restart a message that comes a second
+    time must not count again. With ``forget`` those that were kept before are of no use any more.
+    """
+
+    clients: dict[str, Client] = field(default_factory=dict)
+    keys: list[int] = field(default_factory=list)
+    forget: bool = False
+
+
+class _Waiting(NamedTuple):
+    """A message that came at ``since`` (monotonic seconds), at ``at`` by the time of day."""
+
+    since: float
+    at: float
+    event: Event
+    key: int | None
 
 
 class Merger:
@@ -35,94 +68,119 @@ class Merger:
     Args:
         tracker: what knows the clients.
         ear: what records events.
+        keys: those of the messages that an earlier run of the agent counted last.
         clock: seconds since the epoch.
+        monotonic: seconds that never go back.
     """
 
-    def __init__(self, tracker: Tracker, ear: Ear, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        ear: Ear,
+        keys: Iterable[int] = (),
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._tracker = tracker
         self._ear = ear
         self._clock = clock
-        self._waiting: deque[tuple[float, Event]] = deque()  # since when each of them waits
-        self._heard: dict[tuple[str, str, str], float] = {}  # in the order of their times
+        self._monotonic = monotonic
+        self._waiting: deque[_Waiting] = deque()  # each queue in the order of its times
+        self._unplaced: deque[_Waiting] = deque()
+        self._keys, self._keys_before = set(keys), set[int]()
+        self._turned = monotonic()
 
-    def hear(self, events: Iterable[Event]) -> Sequence[Client]:
-        """Take events in, and return the clients that changed by them or by those that waited."""
-        now = self._clock()
-        changed: dict[str, Client] = {}
+    def hear(self, events: Iterable[Event]) -> Heard:
+        """Take events in, and return what they change, and those that waited."""
+        now, heard = self._monotonic(), Heard()
+        self._turn(now, heard)
+        at = self._clock()
         for event in events:
             if event.kind in _PRESENCE:
-                self._note(self._presence(event, now), changed)
-            elif event.kind not in _UNCOUNTED and self._is_new(event, now):
-                self._waiting.append((now, event))
-        self._count_those_due(now, changed)
-        self._forget_doubles(now)
-        return list(changed.values())
+                self._presence(event, at, heard)
+            elif event.kind not in _UNCOUNTED:
+                self._wait(event, now, at)
+        while self._waiting and (
+            now - self._waiting[0].since >= SETTLE_SECONDS or len(self._waiting) > MOST_WAITING
+        ):
+            message = self._waiting.popleft()
+            if not self._count(message, heard):
+                self._unplaced.append(message)
+        while self._unplaced and (
+            now - self._unplaced[0].since >= PATIENCE_SECONDS or len(self._unplaced) > MOST_WAITING
+        ):
+            self._count(self._unplaced.popleft(), heard)
+        return heard
 
-    def settle(self) -> Sequence[Client]:
-        """Count all messages that wait, before the agent ends; return the clients that changed."""
-        changed: dict[str, Client] = {}
-        now = self._clock()
-        for _, event in self._waiting:
-            self._note(self._message(event, now), changed)
-        self._waiting.clear()
-        return list(changed.values())
+    def settle(self) -> Heard:
+        """Count all messages that wait, before the agent ends; return what that changes."""
+        heard = Heard()
+        for queue in (self._unplaced, self._waiting):
+            for message in queue:
+                self._count(message, heard)
+            queue.clear()
+        return heard
 
-    def _note(self, client: Client | None, changed: dict[str, Client]) -> None:
-        if client is not None:
-            changed[client.client_id] = client
-
-    def _presence(self, event: Event, now: float) -> Client | None:
-        client = self._tracker.find(event.client_id, event.username, now)
+    def _presence(self, event: Event, at: float, heard: Heard) -> None:
+        client = self._tracker.find(event.client_id, event.username, at)
         if client is None:
-            return None
-        memory = self._ear.presence(client.memory, event, now)
+            return
+        if event.kind is Kind.CONNECTED and event.connected_ms is not None:
+            self._tracker.begin_told(event.client_id, instant(event.connected_ms))
+        memory = self._ear.presence(client.memory, event, at)
         if memory is client.memory:
-            return None
+            return
         is_open = memory.connection is not None and memory.connection.is_open
         state = State.CONNECTED if is_open else State.DISCONNECTED
         here = client.state in (State.CONNECTED, State.DISCONNECTED)
         told = Client(client.watched, state, memory, polled=client.polled and here)
-        self._tracker.told(told, now)
-        return told
+        self._tracker.told(told, at)
+        heard.clients[told.client_id] = told
 
-    def _count_those_due(self, now: float, changed: dict[str, Client]) -> None:
-        later: list[tuple[float, Event]] = []
-        while self._waiting and now - self._waiting[0][0] >= SETTLE_SECONDS:
-            since, event = self._waiting.popleft()
-            client = self._message(event, now)
-            if client is not None:
-                changed[client.client_id] = client
-            elif now - since < _PATIENCE_SECONDS:
-                later.append((since, event))
-        self._waiting.extendleft(reversed(later))
+    def _wait(self, event: Event, now: float, at: float) -> None:
+        """Let a message of somebody who is watched wait, if it comes for the first time."""
+        if self._tracker.find(event.client_id, event.username, at) is None:
+            return
+        key = _key(event)
+        if key is not None:
+            if key in self._keys or key in self._keys_before:
+                return
+            self._keys.add(key)
+        self._waiting.append(_Waiting(now, at, event, key))
 
-    def _message(self, event: Event, now: float) -> Client | None:
-        client = self._tracker.find(event.client_id, event.username, now)
+    def _count(self, message: _Waiting, heard: Heard) -> bool:
+        """Count a message and return ``True``, if its connection is known."""
+        event = message.event
+        client = self._tracker.find(event.client_id, event.username, message.at)
         if client is None:
-            return None
-        memory = self._ear.message(client.memory, event, now)
+            return True  # it has lost its place meanwhile
+        memory = self._ear.message(client.memory, event, message.at)
         if memory is None:
-            return None
+            return False
         told = Client(client.watched, client.state, memory, client.polled)
         self._tracker.told(told, None)
-        return told
-
-    def _is_new(self, event: Event, now: float) -> bool:
-        """Whether this message event comes for the first time; without an id that is not known."""
-        if event.message_id is None:
-            return True
-        key = (event.kind.value, event.message_id, event.client_id)
-        if key in self._heard:
-            return False
-        self._heard[key] = now
+        heard.clients[told.client_id] = told
+        if message.key is not None:
+            heard.keys.append(message.key)
         return True
 
-    def _forget_doubles(self, now: float) -> None:
-        old = []
-        excess = len(self._heard) - _MOST_DOUBLES
-        for number, (key, heard_at) in enumerate(self._heard.items()):
-            if number >= excess and now - heard_at <= _DOUBLES_SECONDS:
-                break
-            old.append(key)
-        for key in old:
-            del self._heard[key]
+    def _turn(self, now: float, heard: Heard) -> None:
+        """Forget the keys of long ago: a whole set at once, which costs nothing for each."""
+        if now - self._turned >= DOUBLES_SECONDS or len(self._keys) >= MOST_DOUBLES:
+            self._keys, self._keys_before = set(), self._keys
+            self._turned = now
+            heard.forget = True
+
+
+def _key(event: Event) -> int | None:
+    """Return what tells this event from all others; ``None`` for one without a message's id.
+
+    The same message is delivered to many, and to one of them again after a reconnect: that is
+    another event, at another time. 64 bits of a hash that is the same in every run, as SQLite has
+    them for a key, keep 120,000 a minute apart for some thousand years.
+    """
+    if event.message_id is None:
+        return None
+    text = f"{event.kind.value}\0{event.at_ms}\0{event.message_id}\0{event.client_id}"
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -101,7 +101,8 @@ def counter_of_rows(
     def column(fleet: Fleet) -> Column:
         series = fleet.counters(epoch)
         blocks = [_block(series, _reader(fleet, epoch, one.field), one.extra) for one in parts]
-        return Column([block for block in blocks if block.values], fleet.remembered_at)
+        at = fleet.polled_at if fleet.counted is None else fleet.remembered_at
+        return Column([block for block in blocks if block.values], at)
 
     return Metric(
         name,
@@ -174,13 +175,13 @@ def of_clients(  # noqa: PLR0913 (the columns of the table)
 ) -> Metric:
     """Make a metric of what is known and remembered of each client.
 
-    ``read`` gets a client and the time of the poll (seconds since the epoch), and returns a value,
-    or ``None`` for no sample. Of unknown clients it is only asked where there is memory. A counter
-    begins when the agent began to watch the client.
+    ``read`` gets a client and the time of what is known (seconds since the epoch), and returns a
+    value, or ``None`` for no sample. Of unknown clients it is only asked where there is memory. A
+    counter begins when the agent began to watch the client.
     """
 
     def column(fleet: Fleet) -> Column:
-        now = fleet.polled_at or fleet.remembered_at or 0.0
+        now = fleet.remembered_at or 0.0
         clients = _speaking(fleet)
         values = [read(client, now) for client in clients]
         known = [one for one, value in zip(clients, values, strict=True) if value is not None]

@@ -94,16 +94,19 @@ class Store:
             else:
                 self._outage.end(time.monotonic())
 
-    def save_some(self, clients: Sequence[Client]) -> None:
+    def save_some(
+        self, clients: Sequence[Client], keys: Sequence[int] = (), *, forget: bool = False
+    ) -> None:
         """Write these clients, of which events have told since the last poll was written.
 
-        What fails is written with the next poll.
+        ``keys`` are those of the messages counted in them; see ``statefile.write_some``. What fails
+        is written with the next poll, but for the keys.
         """
         with self._busy:
             if self._lock is None or self._db is None or self._written is None:
                 return
             try:
-                statefile.write_some(self._db, clients)
+                statefile.write_some(self._db, clients, keys, forget=forget)
             except (OSError, sqlite3.Error) as error:
                 self._note_failure(error)
             else:

@@ -7,8 +7,8 @@ stand in the order of the fields that were counted when they were written, which
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -38,6 +38,9 @@ _ABOUT = "SELECT CAST(polled_at AS REAL), CAST(counted AS BLOB) FROM about"
 _CLIENTS = (
     "SELECT CAST(client_id AS BLOB), CAST(memory AS BLOB) FROM clients ORDER BY clients.client_id"
 )
+#: The messages that events told of lately, by keys of 64 bits; files of earlier versions have none.
+#: ``turn`` is 1 for those since the last time that the older ones were deleted, 0 for the others.
+_MESSAGES = "CREATE TABLE IF NOT EXISTS messages (key INTEGER PRIMARY KEY, turn INTEGER NOT NULL)"
 
 #: Bytes that the write-ahead log may keep on disk when it has been emptied.
 _LOG_BYTES = 64 * 2**20
@@ -62,10 +65,14 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a file holds; ``polled_at`` is when its last poll ended, in seconds since the epoch."""
+    """What a file holds; ``polled_at`` is when its last poll ended, in seconds since the epoch.
+
+    ``keys`` are those of the messages that events told of last.
+    """
 
     clients: Sequence[Remembered] = ()
     polled_at: float | None = None
+    keys: Sequence[int] = ()
 
 
 NOTHING_RESTORED = Restored()
@@ -160,12 +167,15 @@ def connect(path: Path, counted: Counted | None) -> tuple[sqlite3.Connection, Re
             db.executescript(";".join(["BEGIN", *_SCHEMA, "COMMIT"]))
         restored = _load(db, counted)
         db.execute("PRAGMA journal_mode = WAL")
+        with db:
+            db.execute(_MESSAGES)
+        keys = tuple(key for (key,) in db.execute("SELECT key FROM messages"))
         db.execute("PRAGMA synchronous = NORMAL")  # whole after a power cut, if not the latest
         db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
     except BaseException:
         db.close()
         raise
-    return db, restored
+    return db, replace(restored, keys=keys)
 
 
 @_errors_in_utf_8()
@@ -199,17 +209,26 @@ def write(
 
 
 @_errors_in_utf_8()
-def write_some(db: sqlite3.Connection, changed: Sequence[Client]) -> None:
-    """Write clients between two polls, in one transaction.
+def write_some(
+    db: sqlite3.Connection, changed: Iterable[Client], keys: Iterable[int], *, forget: bool
+) -> None:
+    """Write clients between two polls and the keys of the messages counted in them.
+
+    With ``forget`` the keys before the last time that this was asked for are deleted first. All is
+    done in one transaction.
 
     Raises:
         sqlite3.Error: nothing was written.
     """
     with db:
+        if forget:
+            db.execute("DELETE FROM messages WHERE turn = 0")
+            db.execute("UPDATE messages SET turn = 0")
         _upsert(db, changed)
+        db.executemany("INSERT OR IGNORE INTO messages VALUES (?, 1)", ((key,) for key in keys))
 
 
-def _upsert(db: sqlite3.Connection, clients: Sequence[Client]) -> None:
+def _upsert(db: sqlite3.Connection, clients: Iterable[Client]) -> None:
     """Write in the order of the file: another costs SQLite twice as much, and fills pages badly."""
     db.executemany(
         "INSERT INTO clients VALUES (?, ?)"
@@ -310,7 +329,11 @@ def _reordered(tally: Tally, places: Sequence[int | None]) -> Tally:
 
     def of_spell(spell: Spell) -> Spell:
         heard = reorder(spell.heard) if spell.heard else ()
-        return msgspec.structs.replace(spell, counts=reorder(spell.counts), heard=heard)
+        pending = spell.pending
+        if pending is not None:
+            pending = msgspec.structs.replace(pending, counts=reorder(pending.counts))
+        counts = reorder(spell.counts)
+        return msgspec.structs.replace(spell, counts=counts, heard=heard, pending=pending)
 
     return msgspec.structs.replace(
         tally,

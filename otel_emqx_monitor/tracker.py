@@ -11,11 +11,13 @@ wrong, except what was told while it was under way: that is for the next one.
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from otel_emqx_monitor.emqx.rows import NodeState, Poll, Row
-from otel_emqx_monitor.epochs import Tally, closed
+from otel_emqx_monitor.epochs import Tally, closed, confirmed
 from otel_emqx_monitor.fleet import Client, Correction, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.memory import Recorder, is_another_user
 from otel_emqx_monitor.selection import Selection
@@ -52,6 +54,14 @@ class Habits:
     forget_after: float = 7 * 86_400.0
 
 
+class _Closed(NamedTuple):
+    """An epoch that the poll of ``at`` (seconds since the epoch) found over, and no event had."""
+
+    client_id: str
+    began: datetime | None
+    at: float
+
+
 class Tracker:
     """Follows the clients of one broker from poll to poll. Not for two threads at once.
 
@@ -76,7 +86,9 @@ class Tracker:
         self._told: set[str] = set()  # of whom it was logged already
         self._named = {one.client_id for one in selection.named}
         self._hearing_since = now
-        self._touched: dict[str, float] = {}  # when an event last told of whom
+        self._touched: dict[str, float] = {}  # when an event last told of whom, since the last poll
+        self._opened: dict[tuple[str, datetime], float] = {}  # whose begins may still be told
+        self._closed: list[_Closed] = []  # whose ends may
         self._corrections = dict.fromkeys(Correction, 0)
         self._corrected_at: float | None = None
         self._revision = 0
@@ -101,13 +113,13 @@ class Tracker:
         """Return the fleet that ``poll`` shows."""
         selected = self._selection.select(poll.rows)
         self._changed_user.clear()
+        self._note_begins(poll)
+        self._note_ends(poll)
         clients = {one.client_id: one for one in self._steps(poll, selected.watched)}
         self._forget_beyond_limit(clients, poll.rows)
         self._clients = clients
         self._tell_of_users()
-        self._touched = {
-            one: at for one, at in self._touched.items() if at >= poll.finished_at - poll.duration
-        }
+        self._touched.clear()
         self._polled = Fleet(
             tuple(clients.values()),
             poll.finished_at,
@@ -128,20 +140,31 @@ class Tracker:
         One that a pattern matches and no poll has seen is new at ``now`` (epoch seconds), as long
         as ``max_clients`` leaves room.
         """
+        known = self._clients.get(client_id)
+        if known is None and not self._has_room:
+            return None  # without a decision about it: strangers make up client ids by the million
+        if known is not None and username is None:
+            return known  # there may be one, and the rule that posts events does not select it
         watched = self._selection.match(client_id, username)
         if watched is None:
             return None
-        known = self._clients.get(client_id)
-        if known is not None:
-            return known
-        room = self._selection.max_clients + len(self._named) - len(self._clients)
-        return Client(watched, State.UNKNOWN, Memory(now), polled=False) if room > 0 else None
+        return known or Client(watched, State.UNKNOWN, Memory(now), polled=False)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether patterns may pull in one more client."""
+        patterns = self._selection.ids is None
+        return patterns and len(self._clients) < self._selection.max_clients + len(self._named)
 
     def told(self, client: Client, now: float | None) -> None:
         """Take note of what an event told; ``now`` (epoch seconds) when it told of presence."""
         self._clients[client.client_id] = client
         if now is not None:
             self._touched[client.client_id] = now
+
+    def begin_told(self, client_id: str, began: datetime) -> None:
+        """Take note that an event told of the begin of a connection that a poll may have found."""
+        self._opened.pop((client_id, began), None)
 
     def heard(self, now: float) -> Fleet | None:
         """Return the fleet with what events have told since the last poll, as of ``now``.
@@ -153,7 +176,6 @@ class Tracker:
         return replace(
             self._polled,
             clients=tuple(self._clients.values()),
-            polled_at=max(now, self._polled.polled_at or now),
             remembered_at=max(now, self._polled.remembered_at or now),
             revision=self._next_revision(),
         )
@@ -183,7 +205,7 @@ class Tracker:
                 memory = Memory(poll.finished_at)
                 found = self._with_row(target, memory, rows[client_id], poll.finished_at)
                 if self._habits.hears and found.memory.connection is not None:
-                    self._note_begin(0, found.memory.connection, poll)
+                    self._note_begin(client_id, 0, found.memory.connection, poll)
                 yield found
 
     def _with_row(self, watched: Watched, memory: Memory, row: Row, now: float) -> Client:
@@ -206,7 +228,7 @@ class Tracker:
         if poll.finished_at - last_known > self._habits.forget_after:
             if client.client_id not in self._named:
                 return None
-            if memory.row is not None:
+            if memory.row is not None or memory.connection is not None:
                 return _new(client.watched, last_known, State.ABSENT)
         state = State.UNKNOWN if self._in_doubt(client, poll) else State.ABSENT
         if self._habits.hears:
@@ -222,27 +244,60 @@ class Tracker:
         tally = found.memory.connection
         if tally is None:
             return found
-        if self._touched.get(found.client_id, 0.0) >= poll.finished_at - poll.duration:
+        began = poll.finished_at - poll.duration
+        if self._touched.get(found.client_id, 0.0) >= began:
             state = State.CONNECTED if tally.is_open else State.DISCONNECTED
             return Client(found.watched, state, found.memory, found.polled)
         known = before.memory.connection
-        self._note_begin(0 if known is None else known.epochs, tally, poll)
+        if tally is known and found.state is State.CONNECTED and tally.is_calm:
+            return found  # as nearly everybody is
+        self._note_begin(found.client_id, 0 if known is None else known.epochs, tally, poll)
         if found.state is State.UNKNOWN:
             return found
         row = found.row
         left = closed(tally, but=row.connected_at if row is not None and row.connected else None)
-        if known is not None:
-            self._repair(Correction.CLOSED, _closed_unheard(known, left), poll)
+        left = confirmed(left, began, poll.finished_at + _GRACE_SECONDS)
+        if known is not None and self._polled is not None:
+            self._closed += [
+                _Closed(found.client_id, one, poll.finished_at)
+                for one in _closed_unheard(known, left)
+            ]
+        if left is tally:
+            return found
         memory = msgspec.structs.replace(found.memory, connection=left)
         return Client(found.watched, found.state, memory, found.polled)
 
-    def _note_begin(self, epochs: int, tally: Tally, poll: Poll) -> None:
-        """Count a connection that no event told of, though there was time enough for it."""
+    def _note_begin(self, client_id: str, epochs: int, tally: Tally, poll: Poll) -> None:
+        """Count a connection that no event told of, or wait for the event if it began just now."""
         began = tally.spell.began
         if tally.epochs > epochs and began is not None:
             age = poll.finished_at - began.timestamp()
-            if _GRACE_SECONDS < age < poll.finished_at - self._hearing_since:
+            if age <= _GRACE_SECONDS:
+                self._opened[client_id, began] = poll.finished_at
+            elif age < poll.finished_at - self._hearing_since:
                 self._repair(Correction.OPENED, 1, poll)
+
+    def _note_begins(self, poll: Poll) -> None:
+        """Count the begins that earlier polls found and that no event has told of in good time."""
+        for one, at in list(self._opened.items()):
+            if not 0 <= poll.finished_at - at < _GRACE_SECONDS:
+                del self._opened[one]
+                if one[1].timestamp() > self._hearing_since:
+                    self._repair(Correction.OPENED, 1, poll)
+
+    def _note_ends(self, poll: Poll) -> None:
+        """Count the ends that earlier polls found and that no event has told of in good time."""
+        waiting = []
+        for one in self._closed:
+            if 0 <= poll.finished_at - one.at < _GRACE_SECONDS:
+                waiting.append(one)
+                continue
+            client = self._clients.get(one.client_id)
+            tally = None if client is None else client.memory.connection
+            spell = None if tally is None or one.began is None else tally.find(one.began)
+            if spell is None or spell.ended is None:
+                self._repair(Correction.CLOSED, 1, poll)
+        self._closed = waiting
 
     def _repair(self, kind: Correction, count: int, poll: Poll) -> None:
         if count:
@@ -285,11 +340,13 @@ class Tracker:
             )
 
 
-def _closed_unheard(known: Tally, now: Tally) -> int:
-    """Return how many epochs of ``known`` lasted and are over, without an event that said so."""
+def _closed_unheard(known: Tally, now: Tally) -> list[datetime | None]:
+    """Return when those epochs of ``known`` began that are over now, though no event said so."""
+    if now is known or not known.is_open:
+        return []
     lasted = [one.began for one in (known.spell, *known.earlier) if one.open]
     over = [one for one in (now.spell, *now.earlier) if not one.open and one.ended is None]
-    return sum(one.began in lasted for one in over)
+    return [one.began for one in over if one.began in lasted]
 
 
 def _new(watched: Watched, now: float, state: State = State.UNKNOWN) -> Client:

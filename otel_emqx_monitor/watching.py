@@ -12,10 +12,10 @@ from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.emqx.client import EmqxClient
 from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.events.event import Event
-from otel_emqx_monitor.fleet import Client, Fleet
+from otel_emqx_monitor.fleet import Fleet
 from otel_emqx_monitor.hearing import Ear
 from otel_emqx_monitor.instruments import EVENTS, OVERDUE, PUSH, STATE, counted_by, fields_for
-from otel_emqx_monitor.merging import Merger
+from otel_emqx_monitor.merging import Heard, Merger
 from otel_emqx_monitor.schedule import Schedule
 from otel_emqx_monitor.selection import Selection, selection_of
 from otel_emqx_monitor.state import Store
@@ -42,6 +42,7 @@ class Watch:
         counted = counted_by(flags) if config.counters == "cumulative" else None
         self._client = make_client(config, flags, selection)
         self._store = Store(Path(config.state.path), counted) if config.state.path else None
+        restored = self._store.open() if self._store else NOTHING_RESTORED
         self._tracker = Tracker(
             selection,
             Habits(
@@ -52,9 +53,10 @@ class Watch:
                 forget_after=config.forget_after_seconds,
             ),
             time.time(),
-            self._store.open() if self._store else NOTHING_RESTORED,
+            restored,
         )
-        self._merger = Merger(self._tracker, Ear(counted.connection if counted else ()))
+        ear = Ear(counted.connection if counted else ())
+        self._merger = Merger(self._tracker, ear, restored.keys)
         self._working = threading.Lock()  # the tracker is for one thread at a time
         self._receivers = _receivers(config, self._hear) if config.events.on else None
         interval = config.polling.interval_seconds
@@ -112,12 +114,15 @@ class Watch:
         with self._working:
             self._show(self._merger.hear(events))
 
-    def _show(self, changed: Sequence[Client]) -> None:
+    def _show(self, heard: Heard) -> None:
         """Let readers see what events have changed, when it has been written."""
-        fleet = self._tracker.heard(time.time()) if changed else None
+        if not heard.clients and not heard.forget:
+            return
+        if self._store is not None:
+            clients = list(heard.clients.values())
+            self._store.save_some(clients, heard.keys, forget=heard.forget)
+        fleet = self._tracker.heard(time.time()) if heard.clients else None
         if fleet is not None:
-            if self._store is not None:
-                self._store.save_some(changed)
             self.cache.publish(self._with_errors(fleet))
 
     def _with_errors(self, fleet: Fleet) -> Fleet:

@@ -144,6 +144,11 @@ class Serving:
             _collect(process.stderr, self.stderr),
         ]
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     @cached_property
     def url(self) -> str:
         """Where it serves, with a slash at the end; waits until the log says so."""

@@ -1,13 +1,15 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.emqx.errors import CannotConnect, Reason, TimedOut
 from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.fleet import State, Watched
+from otel_emqx_monitor.fleet import Fleet, State, Watched
 from otel_emqx_monitor.snapshot import Snapshot
 from tests.fleets import assess, connected, nothing_known, poll
 
@@ -218,3 +220,22 @@ def test_a_pinned_snapshot_is_what_its_thread_sees_and_no_other(
         assert cache.snapshot() is old
     assert seen_elsewhere != [old]
     assert cache.snapshot() is seen_elsewhere[0]
+
+
+def test_what_is_heard_while_the_first_poll_is_on_its_way_is_shown_with_it(clock: Clock) -> None:
+    def assess_and_hear(answered: Poll) -> Fleet:
+        fleet = replace(assess(answered, WATCHED), revision=1)
+        heard = [msgspec.structs.replace(one, state=State.CONNECTED) for one in fleet.clients]
+        asked.publish(replace(fleet, clients=tuple(heard), revision=2))
+        assert set(states(asked.current())) == {State.UNKNOWN}
+        return fleet
+
+    asked = SnapshotCache(
+        "broker",
+        poll,
+        assess_and_hear,
+        nothing_known(WATCHED),
+        Freshness(15, 60),
+        clock=clock,
+    )
+    assert set(states(asked.snapshot())) == {State.CONNECTED}

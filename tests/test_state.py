@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from otel_emqx_monitor.emqx.rows import Row
-from otel_emqx_monitor.epochs import Spell, Tally
+from otel_emqx_monitor.epochs import Pending, Spell, Tally
 from otel_emqx_monitor.fleet import REASONS, Client, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.state import Store
 from otel_emqx_monitor.statefile import Remembered, Restored, Unusable, read
@@ -40,7 +40,10 @@ def row(client_id: str, connected: bool = True) -> Row:
 
 def tally(*counts: int | None) -> Tally:
     earlier = (Spell(T0, counts, heard=counts, open=False, ended=T0),)
-    return Tally(Spell(T0, counts), 7, epochs=3, ended=counts, earlier=earlier, horizon=T0)
+    pending = Pending(counts, T0, T0, 5.5)
+    return Tally(
+        Spell(T0, counts, pending=pending), 7, epochs=3, ended=counts, earlier=earlier, horizon=T0
+    )
 
 
 def client(client_id: str, received: int = 5, state: State = State.CONNECTED) -> Client:
@@ -183,6 +186,28 @@ def test_what_an_earlier_run_knew_and_this_one_does_not_leaves_with_the_first_po
 ) -> None:
     saved(path, fleet(client("a"), client("b")))
     assert [one.client_id for one in saved(path, fleet(client("b"))).clients] == ["b"]
+
+
+def test_keys_of_messages_come_back_until_they_are_forgotten_twice(path: Path) -> None:
+    kept = []
+    for key, forget in [(-(2**63), False), (2**63 - 1, True), (7, True)]:
+        with store(path) as (writing, restored):
+            kept.append(set(restored.keys))
+            writing.save(fleet())
+            writing.save_some([client("a")], [key, key], forget=forget)
+    with store(path) as (_, restored):
+        kept.append(set(restored.keys))
+    assert kept == [set(), {-(2**63)}, {-(2**63), 2**63 - 1}, {2**63 - 1, 7}]
+
+
+def test_a_file_of_before_there_were_events_is_taken(path: Path) -> None:
+    gone = client("gone", state=State.ABSENT)
+    assert saved(path, fleet(gone)).clients
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE messages")
+    db.close()
+    with store(path) as (_, restored):
+        assert restored == Restored([Remembered("gone", State.ABSENT, gone.memory)], 300.0)
 
 
 def test_only_what_has_changed_is_written(path: Path) -> None:

@@ -72,6 +72,6 @@ class Decoded:
     malformed: int = 0
 
 
-def username_of(text: str | None) -> str | None:
-    """Return the username that ``text`` stands for; EMQX writes ``undefined`` for none."""
+def told(text: str | None) -> str | None:
+    """Return what ``text`` tells; EMQX writes ``undefined`` where it has nothing to tell."""
     return None if text == "undefined" else text

@@ -1,7 +1,8 @@
 """Decodes what a rule of EMQX posts: the output of its SQL, one event or an array of them.
 
 Every event needs ``event``, ``clientid`` and ``timestamp``; connected also ``connected_at``, and
-those about messages ``qos``. Whatever else this program uses may be missing.
+those about messages ``qos``. Whatever else this program uses may be missing, or be the text
+``undefined``: that is what a rule selects where an event does not have a field (EMQX 5.8.9).
 
 The length of a payload is that of its text in UTF-8, which is right for payloads that are text.
 EMQX has to change others to put them into JSON: a rule that selects ``payload_bytes`` says better.
@@ -9,11 +10,11 @@ EMQX has to change others to put them into JSON: a rule that selects ``payload_b
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from otel_emqx_monitor.events.event import Decoded, Event, Kind, username_of
+from otel_emqx_monitor.events.event import Decoded, Event, Kind, told
 from otel_emqx_monitor.events.wire import UNUSABLE, Length, Millis, Name, Qos, Username, Word
 
 #: The names of events in the output of a rule; a rule on a topic says ``message.publish``.
@@ -30,6 +31,9 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
 )
 
 
+_Undefined = Literal["undefined"]
+
+
 class _Output(msgspec.Struct, frozen=True, gc=False):
     """What a rule selects, under EMQX's names."""
 
@@ -38,13 +42,13 @@ class _Output(msgspec.Struct, frozen=True, gc=False):
     timestamp: Millis
     username: Username | None = None
     node: Word | None = None
-    connected_at: Millis | None = None
-    disconnected_at: Millis | None = None
+    connected_at: Millis | _Undefined | None = None
+    disconnected_at: Millis | _Undefined | None = None
     reason: Word | None = None
-    qos: Qos | None = None
+    qos: Qos | _Undefined | None = None
     id: Word | None = None
-    publish_received_at: Millis | None = None
-    payload_bytes: Length | None = None
+    publish_received_at: Millis | _Undefined | None = None
+    payload_bytes: Length | _Undefined | None = None
     payload: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -105,31 +109,37 @@ def _event(output: _Output) -> Event | None:
     kind = EVENTS.get(output.event)
     if kind is None:
         return None
-    needed = output.connected_at if kind is Kind.CONNECTED else output.qos
+    connected_ms, qos = _number(output.connected_at), _number(output.qos)
+    needed = connected_ms if kind is Kind.CONNECTED else qos
     if needed is None and kind is not Kind.DISCONNECTED:
         raise msgspec.ValidationError("what the kind of event needs is missing")
     return Event(
         kind=kind,
         client_id=output.clientid,
         at_ms=output.timestamp,
-        username=username_of(output.username),
-        node=output.node,
-        connected_ms=output.connected_at,
-        disconnected_ms=output.disconnected_at,
-        reason=output.reason,
-        qos=output.qos,
-        message_id=output.id,
+        username=told(output.username),
+        node=told(output.node),
+        connected_ms=connected_ms,
+        disconnected_ms=_number(output.disconnected_at),
+        reason=told(output.reason),
+        qos=qos,
+        message_id=told(output.id),
         payload_bytes=_payload_bytes(output),
-        received_ms=output.publish_received_at,
+        received_ms=_number(output.publish_received_at),
     )
+
+
+def _number(value: int | str | None) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _payload_bytes(output: _Output) -> int | None:
     """Return the length of the payload, ``None`` where the rule has sent none or no text."""
-    if output.payload_bytes is not None:
-        return output.payload_bytes
+    length = _number(output.payload_bytes)
+    if length is not None:
+        return length
     json = bytes(output.payload)
-    if not json.startswith(b'"'):
+    if not json.startswith(b'"') or json == b'"undefined"':
         return None
     if b"\\" not in json:
         return len(json) - 2

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from otel_emqx_monitor.events.event import Decoded, Event, Kind, username_of
+from otel_emqx_monitor.events.event import Decoded, Event, Kind, told
 from otel_emqx_monitor.events.wire import UNUSABLE, Millis, Name, Username, Word
 
 #: What to subscribe to below the prefix; ``+`` for the client id would miss ids with slashes.
@@ -57,7 +57,7 @@ def _event(kind: Kind, node: str, presence: _Presence) -> Event:
         kind=kind,
         client_id=presence.clientid,
         at_ms=presence.ts,
-        username=username_of(presence.username),
+        username=told(presence.username),
         node=node,
         connected_ms=presence.connected_at,
         disconnected_ms=presence.disconnected_at,

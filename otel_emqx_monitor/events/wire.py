@@ -11,8 +11,8 @@ Username = Annotated[str, msgspec.Meta(max_length=65_535)]
 #: A node, a reason or an id of a message; Erlang's atoms have 255 characters at most.
 Word = Annotated[str, msgspec.Meta(max_length=255)]
 
-#: Milliseconds since the epoch, until the year 9999.
-Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+#: Milliseconds since the epoch, as far as OTLP's nanoseconds in 63 bits go, in the year 2262.
+Millis = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000_000)]
 
 Qos = Annotated[int, msgspec.Meta(ge=0, le=2)]
 

@@ -72,6 +72,11 @@ class Plan:
         """Who imports gRPC."""
         return Case("program", "grpc", 1)
 
+    @property
+    def events(self) -> Case:
+        """An agent that takes events while it polls and is scraped."""
+        return Case("eventful", "events", self.base)
+
     def cases(self) -> Iterator[Case]:
         """Yield all cases; those that are compared follow one another."""
         for size in self.sizes:
@@ -92,3 +97,4 @@ class Plan:
         yield from self.remembering.values()
         yield self.memory
         yield self.memory_of_both
+        yield self.events

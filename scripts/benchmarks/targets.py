@@ -15,6 +15,7 @@ def findings(plan: Plan, results: Results) -> Iterator[Finding]:
     yield _growth(plan, results)
     yield from _memory(plan, results)
     yield from _start(plan, results)
+    yield from _events(plan, results)
 
 
 def _cpu(plan: Plan, results: Results) -> Iterator[Finding]:
@@ -113,4 +114,30 @@ def _start(plan: Plan, results: Results) -> Iterator[Finding]:
         "nobody",
         ", ".join(importing) or ("nobody" if found else ""),
         not importing if found else None,
+    )
+
+
+def _events(plan: Plan, results: Results) -> Iterator[Finding]:
+    found = [one.figures for one in results.good(plan.events)]
+    what = f"events at 2,000 a second on one core, beside polls of {plan.events.clients:,} clients"
+    yield finding(
+        f"{what}: lost or not counted",
+        "none",
+        max((one["lost"] + one["not counted"] for one in found), default=None),
+        "{:.0f}",
+        lambda count: count == 0,
+    )
+    yield finding(
+        "… taken a second",
+        "2,000",
+        min((one["a second"] for one in found), default=None),
+        "{:.0f}",
+        lambda rate: rate >= 1980,
+    )
+    yield finding(
+        "… the slowest scrape meanwhile",
+        "at most 1 s",
+        max((one["slowest scrape"] for one in found), default=None),
+        "{:.2f} s",
+        lambda seconds: seconds <= 1,
     )

@@ -1,6 +1,7 @@
 """``setup-events`` against the simulated broker."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,6 +73,14 @@ def runner(api_url: str, folder: Path, **sections: object) -> Run:
 @pytest.fixture(autouse=True)
 def token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTS_TOKEN", TOKEN)
+
+
+@pytest.fixture(autouse=True)
+def level() -> Iterator[None]:
+    """Undo what a command does to the log, for the tests after it."""
+    before = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(before)
 
 
 @pytest.fixture
