@@ -78,6 +78,8 @@ class _Settings(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _read_settings = attrgetter(*_Settings.__struct_fields__)
 
+_read_id = attrgetter("watched.client_id")
+
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One client; ``last_seen`` is not kept of a connected one: it is the time of the poll."""
@@ -143,7 +145,10 @@ def write(
     polled_at: float | None,
     counted: Counted | None,
 ) -> None:
-    """Write the outcome of a poll in one transaction.
+    """Write the outcome of a poll in one transaction, in the order of the file.
+
+    That costs SQLite half of what any other order does, and EMQX's own, which is descending, leaves
+    pages half empty.
 
     Args:
         db: what ``connect`` returned.
@@ -164,7 +169,7 @@ def write(
         db.executemany(
             "INSERT INTO clients VALUES (?, ?)"
             " ON CONFLICT (client_id) DO UPDATE SET memory = excluded.memory",
-            ((client.client_id, _packed(client)) for client in changed),
+            ((client.client_id, _packed(client)) for client in sorted(changed, key=_read_id)),
         )
         db.execute("UPDATE about SET polled_at = ?, counted = ?", (polled_at, fields))
 
@@ -185,9 +190,11 @@ def differs(client: Client, written: Client | None) -> bool:
 def _packed(client: Client) -> bytes:
     memory = client.memory
     last_seen = None if client.state is State.CONNECTED else memory.last_seen
-    settings = None if memory.row is None else _Settings(*_read_settings(memory.row))
-    kept = _Kept(client.state, memory.since, last_seen, settings, memory.connection, memory.session)
-    return _pack(kept)
+    settings = None if memory.row is None else _read_settings(memory.row)
+    # What a _Kept becomes too; to make the structs first would take as long as to pack them.
+    return _pack(
+        (client.state, memory.since, last_seen, settings, memory.connection, memory.session)
+    )
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:

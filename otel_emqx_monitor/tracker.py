@@ -83,7 +83,7 @@ class Tracker:
         """Return the fleet that ``poll`` shows."""
         selected = self._selection.select(poll.rows)
         self._changed_user.clear()
-        clients = {one.client_id: one for one in self._steps(poll, selected.watched)}
+        clients = {one.watched.client_id: one for one in self._steps(poll, selected.watched)}
         self._forget_beyond_limit(clients, poll.rows)
         self._clients = clients
         self._tell_of_users()
