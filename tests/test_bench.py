@@ -7,11 +7,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_benchmark_runs_and_writes_its_table_and_chart(tmp_path: Path) -> None:
-    document = tmp_path / "benchmarks.md"
-    document.write_text("before\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nafter\n")
-    quick = ["--quick", "--sizes", "50", "--only", "scrape,otlp,memory", "--docs", str(tmp_path)]
-    bench = subprocess.run(
+def bench(folder: Path, only: str) -> dict[str, str]:
+    """Run the benchmark with 50 clients, which writes into ``folder``; return its figures."""
+    quick = ["--quick", "--sizes", "50", "--only", only, "--docs", str(folder)]
+    ended = subprocess.run(
         [sys.executable, "-m", "benchmarks", *quick],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": "scripts"},
@@ -20,13 +19,20 @@ def test_the_benchmark_runs_and_writes_its_table_and_chart(tmp_path: Path) -> No
         check=False,
         timeout=300,
     )
-    assert bench.returncode == 0, bench.stderr
-    found = dict(re.findall(r"^(?:met|MISSED) +(.*): (.*) \(target", bench.stdout, re.MULTILINE))
+    assert ended.returncode == 0, ended.stderr
+    return dict(re.findall(r"^(?:met|MISSED) +(.*): (.*) \(target", ended.stdout, re.MULTILINE))
+
+
+def test_the_benchmark_runs_and_writes_its_table_and_chart(tmp_path: Path) -> None:
+    document = tmp_path / "benchmarks.md"
+    document.write_text("before\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nafter\n")
+    found = bench(tmp_path, "scrape,otlp,memory,decode")
     for figure in (
         "new snapshot → exposition, against the official path",
         "… against the bare render limit",
         "snapshot → OTLP bytes, against official collect + `encode_metrics`",
         "peak RSS, 50 clients, default flags, both readers on",
+        "decoding a page of 50 rows, against msgspec alone",
     ):
         assert re.match(r"\d", found[figure])
     written = document.read_text()
@@ -35,3 +41,20 @@ def test_the_benchmark_runs_and_writes_its_table_and_chart(tmp_path: Path) -> No
     for path in ("official SDK path", "this agent", "bare render limit"):
         assert re.search(rf"^\| {path} \| default \| .* µs · \d+ MB \|$", written, re.MULTILINE)
     assert ">this agent</text>" in (tmp_path / "images" / "bench.svg").read_text()
+
+
+def test_what_remembering_costs_can_be_measured_alone(tmp_path: Path) -> None:
+    document = tmp_path / "benchmarks.md"
+    other = "<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\n"
+    document.write_text(f"{other}<!-- remembering: begin -->\n<!-- remembering: end -->\n")
+    found = bench(tmp_path, "remembering")
+    for figure in (
+        "a poll's write, against the poll itself (asking, decoding, tracking)",
+        "… while nobody comes or goes",
+        "a whole poll, summed up and written, against a live one",
+        "RSS after 12 polls, against after 10 polls",
+    ):
+        assert re.match(r"\d", found[figure])
+    written = document.read_text()
+    assert written.startswith(other)
+    assert re.search(r"^\| writing, CPU \| .* ms \| .* ms \| .* ms \|$", written, re.MULTILINE)

@@ -8,9 +8,10 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from sqlite3 import sqlite_version
 from typing import TextIO
 
-from benchmarks import chart, document
+from benchmarks import chart, document, remembered
 from benchmarks.plan import Plan
 from benchmarks.processes import ROOT
 from benchmarks.results import Case, Results, cpu_model
@@ -46,7 +47,8 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         type=lambda text: frozenset(text.split(",")),
-        help="what to measure, as in scrape,otlp; then nothing is written unless --docs is given",
+        help="what to measure, or whose cases, as in scrape,otlp or remembering; then nothing is"
+        " written unless --docs is given",
     )
     parser.add_argument(
         "--docs",
@@ -70,7 +72,7 @@ def surroundings(runner: Runner) -> str:
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores of {cpu_model()}"
         f" ({platform.system()}, {platform.machine()}) with {platform.python_implementation()}"
-        f" {platform.python_version()}, {libraries}; the original:"
+        f" {platform.python_version()}, SQLite {sqlite_version}, {libraries}; the original:"
         f" {original.note or original.failure}."
     )
 
@@ -83,19 +85,27 @@ def measured(given: argparse.Namespace) -> Results:
     results = Results(given.sizes or (_QUICK if given.quick else _SIZES), surroundings(runner))
     times = given.runs or (1 if given.quick else 3)
     cases = [
-        case for case in Plan(results.sizes).cases() if not given.only or case.what in given.only
+        case
+        for case in Plan(results.sizes).cases()
+        if not given.only or given.only & {case.who, case.what}
     ]
     runner.run(results, cases, times, lambda line: _say(line, sys.stderr))
     return results
 
 
 def write(folder: Path, plan: Plan, results: Results) -> None:
-    """Rewrite the document and the chart in ``folder``."""
+    """Rewrite the parts of the document in ``folder`` that were measured, and the chart."""
     path = folder / "benchmarks.md"
-    path.write_text(document.put(path.read_text(), document.section(plan, results)))
-    images = folder / "images"
-    images.mkdir(exist_ok=True)
-    (images / "bench.svg").write_text(chart.draw(plan, results))
+    text = path.read_text()
+    about_memory = set(results.measured).intersection(plan.remembering.values())
+    if about_memory:
+        text = document.put(text, "remembering", remembered.section(plan, results))
+    if len(results.measured) > len(about_memory):
+        text = document.put(text, "benchmark", document.section(plan, results))
+        images = folder / "images"
+        images.mkdir(exist_ok=True)
+        (images / "bench.svg").write_text(chart.draw(plan, results))
+    path.write_text(text)
 
 
 def main() -> None:
@@ -103,7 +113,7 @@ def main() -> None:
     given = options()
     results = measured(given)
     plan = Plan(results.sizes)
-    for one in findings(plan, results):
+    for one in (*findings(plan, results), *remembered.findings(plan, results)):
         _say(f"{one.verdict:12}  {one.figure}: {one.measured or '?'} (target: {one.target})")
     if given.save:
         given.save.write_text(json.dumps(results.to_json(), indent=1))

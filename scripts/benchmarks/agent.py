@@ -1,6 +1,5 @@
 """The cases of this program's own paths."""
 
-import gc
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -12,13 +11,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from benchmarks import rows
 from benchmarks.fleet import BROKER, BenchFleet, flags, snapshot
-from benchmarks.measuring import Job, Measured, main, measure, resident_bytes
+from benchmarks.measuring import Job, Measured, main, measure, settled_bytes
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.emqx.answers import Answer
 from otel_emqx_monitor.emqx.client import EmqxClient
 from otel_emqx_monitor.emqx.dialect import dialect_of
-from otel_emqx_monitor.emqx.rows import Row
+from otel_emqx_monitor.emqx.reading import Question, Reader
 from otel_emqx_monitor.instruments import fields_for, register
 from otel_emqx_monitor.meter import BulkMeterProvider
 from otel_emqx_monitor.readers.exposition import TEXT
@@ -119,7 +118,13 @@ class _Canned:
     def __init__(self, body: bytes) -> None:
         self._answer = Answer(200, "application/json", body, "/clients")
 
-    def get(self, _target: str, decode: Callable[[Answer], T], _deadline: Deadline) -> T:
+    def get(
+        self,
+        _target: str,
+        decode: Callable[[Answer], T],
+        _deadline: Deadline,
+        _attempts: int | None,
+    ) -> T:
         return decode(self._answer)
 
 
@@ -135,14 +140,10 @@ def page_body(job: Job) -> bytes:
 def decode(job: Job) -> Measured:
     """The body of a page to the rows of a poll: decoded, filtered, one for each client."""
     ids = [rows.client_id(number) for number in range(job.clients)]
-    client = _client("http://127.0.0.1:9/api/", ids, job)
-    client._http = _Canned(page_body(job))  # type: ignore[assignment]  # all but the network is real
-    dialect, wanted, deadline = dialect_of(["5.8.9"]), frozenset(ids), Deadline(60)
-
-    def read(_: int) -> dict[str, Row]:
-        return client._pages("", dialect, deadline, wanted)[0]
-
-    return measure(job, lambda turn: turn, read, len)
+    question = Question(0, fields_for(flags(everything=job.all_flags)), ids)
+    http = _Canned(page_body(job))  # all but the network is real
+    reader = Reader(question, http, Deadline(600), dialect_of(["5.8.9"]), job.clients)  # type: ignore[arg-type]
+    return measure(job, lambda turn: turn, lambda _: reader.read(), lambda found: len(found.rows))
 
 
 def poll(job: Job) -> Measured:
@@ -176,14 +177,9 @@ def churn(job: Job) -> Measured:
         for _ in requests(provider.collect(), resource, time.time(), _MAX_POINTS):
             pass
         if turn == 9:
-            figures["after 10 rounds"] = _settled_bytes()
-    figures["at the end"] = _settled_bytes()
+            figures["after 10 rounds"] = settled_bytes()
+    figures["at the end"] = settled_bytes()
     return Measured(runs=[0.0], amount=job.clients, figures=figures)
-
-
-def _settled_bytes() -> float:
-    gc.collect()
-    return float(resident_bytes())
 
 
 if __name__ == "__main__":

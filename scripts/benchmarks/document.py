@@ -1,25 +1,25 @@
-"""Writes what came out into a document, between two marks."""
+"""Writes what came out into a document, each part between two marks of its own."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmarks.chart import NAMES
 from benchmarks.plan import PUSHERS, SCRAPERS, Plan
 from benchmarks.results import Case, Results
+from benchmarks.tables import megabytes, milliseconds, table
 from benchmarks.targets import findings
 
-_BEGIN, _END = "<!-- benchmark: begin -->\n", "<!-- benchmark: end -->"
 
-
-def put(document: str, section: str) -> str:
-    """Return ``document`` with ``section`` between its marks.
+def put(document: str, part: str, section: str) -> str:
+    """Return ``document`` with ``section`` between the marks of ``part``.
 
     Raises:
         ValueError: it has no such marks.
     """
-    before, begin, rest = document.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    first, last = f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->"
+    before, begin, rest = document.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"the document lacks {_BEGIN.strip()} or {_END}")
+        raise ValueError(f"the document lacks {first.strip()} or {last}")
     return f"{before}{begin}{section}{end}{after}"
 
 
@@ -30,7 +30,7 @@ def section(plan: Plan, results: Results) -> str:
     parts = [
         results.surroundings,
         f"Ratios are of CPU time, with {usual} where nothing else is said.",
-        _table(["figure", "target", "measured", ""], found),
+        table(["figure", "target", "measured", ""], found),
         "![CPU time of a sample by number of clients](images/bench.svg)",
         "### New snapshot to exposition",
         "CPU time, the same for one sample, and peak RSS of the process.",
@@ -38,7 +38,7 @@ def section(plan: Plan, results: Results) -> str:
         "### New snapshot to OTLP requests",
         _paths(plan, results, "otlp", PUSHERS),
         "### The rest",
-        _table(["what", "clients", "CPU time", "peak RSS"], _rest(plan, results)),
+        table(["what", "clients", "CPU time", "peak RSS"], _rest(plan, results)),
     ]
     failures = list(_failures(plan, results))
     if failures:
@@ -57,8 +57,8 @@ def _paths(plan: Plan, results: Results, what: str, paths: Sequence[str]) -> str
         firsts = [
             results.first_seconds(Case("agent", what, size, all_flags)) for size in plan.sizes
         ]
-        rows.append(["this agent, the very first time", flags, *map(_milliseconds, firsts)])
-    return _table(head, rows)
+        rows.append(["this agent, the very first time", flags, *map(milliseconds, firsts)])
+    return table(head, rows)
 
 
 def _cell(results: Results, case: Case) -> str:
@@ -66,12 +66,12 @@ def _cell(results: Results, case: Case) -> str:
     if cost is None:
         return results.failure(case).partition(":")[0]
     seconds, peak = results.seconds(case), results.peak(case)
-    return f"{_milliseconds(seconds)} · {cost * 1e6:.2f} µs · {_megabytes(peak)}"
+    return f"{milliseconds(seconds)} · {cost * 1e6:.2f} µs · {megabytes(peak)}"
 
 
 def _rest(plan: Plan, results: Results) -> Iterator[list[str]]:
     def row(what: str, case: Case) -> list[str]:
-        figures = [_milliseconds(results.seconds(case)), _megabytes(results.peak(case))]
+        figures = [milliseconds(results.seconds(case)), megabytes(results.peak(case))]
         return [what, f"{case.clients:,}" if case.clients > 1 else "", *figures]
 
     for size in plan.sizes:
@@ -95,18 +95,3 @@ def _failures(plan: Plan, results: Results) -> Iterator[str]:
         failure = results.failure(case)
         if failure and case in results.measured:
             yield f"* {case}: {failure}"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
-
-
-def _megabytes(size: float | None) -> str:
-    return "–" if size is None else f"{size / 1e6:.0f} MB"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)

@@ -90,6 +90,12 @@ def resident_bytes() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def settled_bytes() -> float:
+    """Return how much memory this process has once the garbage has been collected."""
+    gc.collect()
+    return float(resident_bytes())
+
+
 def peak_bytes() -> int:
     """Return the most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT

@@ -57,6 +57,12 @@ class Plan:
         return [*ours, Case("original", "poll", self.base)]
 
     @property
+    def remembering(self) -> dict[str, Case]:
+        """Polls with nothing remembered, with everything, and the same while nobody leaves."""
+        names = ("live", "cumulative", "steady")
+        return {name: Case("remembering", name, self.most) for name in names}
+
+    @property
     def version(self) -> Case:
         """Starting and ending."""
         return Case("program", "version", 1)
@@ -83,5 +89,6 @@ class Plan:
         yield self.version
         yield self.grpc
         yield self.churn
+        yield from self.remembering.values()
         yield self.memory
         yield self.memory_of_both

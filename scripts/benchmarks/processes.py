@@ -36,6 +36,14 @@ def simulator(clients: int) -> Iterator[str]:
 
 
 @contextmanager
+def churning(clients: int, *, churn: bool) -> Iterator[str]:
+    """Run the broker of ``benchmarks.churning`` for the length of the block; yields its URL."""
+    options = ["--clients", str(clients), *["--churn"] * churn]
+    with _beside([sys.executable, "-m", "benchmarks.churning", *options], r"(http://\S+)") as url:
+        yield url
+
+
+@contextmanager
 def sink() -> Iterator[str]:
     """Run a Collector that takes everything for the length of the block; yields its endpoint."""
     with _beside([sys.executable, "-m", "benchmarks.sink"], r"(http://\S+)") as endpoint:
