@@ -129,7 +129,7 @@ class Store:
 
     def _write(self, fleet: Fleet) -> None:
         db, written = self._current(), self._written
-        clients = {client.client_id: client for client in fleet.clients}
+        clients = {client.watched.client_id: client for client in fleet.clients}
         if written is None:
             statefile.write(db, fleet.clients, None, fleet.polled_at, self._counted)
         else:

@@ -186,7 +186,10 @@ def write(
     polled_at: float | None,
     counted: Counted | None,
 ) -> None:
-    """Write the outcome of a poll in one transaction.
+    """Write the outcome of a poll in one transaction, in the order of the file.
+
+    That costs SQLite half of what any other order does, and EMQX's own, which is descending, leaves
+    pages half empty.
 
     Args:
         db: what ``connect`` returned.
@@ -261,17 +264,19 @@ def _packed(client: Client) -> bytes:
 
 def _all_packed(client: Client) -> bytes:
     memory = client.memory
-    settings = None if memory.row is None else _Settings(*_read_settings(memory.row))
-    kept = _Kept(
-        client.state,
-        memory.since,
-        memory.last_seen,
-        settings,
-        memory.connection,
-        memory.session,
-        memory.disconnections,
+    settings = None if memory.row is None else _read_settings(memory.row)
+    # What a _Kept becomes too; to make the structs first would take as long as to pack them.
+    return _pack(
+        (
+            client.state,
+            memory.since,
+            memory.last_seen,
+            settings,
+            memory.connection,
+            memory.session,
+            memory.disconnections,
+        )
     )
-    return _pack(kept)
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:

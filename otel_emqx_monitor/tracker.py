@@ -115,7 +115,7 @@ class Tracker:
         self._changed_user.clear()
         self._note_begins(poll)
         self._note_ends(poll)
-        clients = {one.client_id: one for one in self._steps(poll, selected.watched)}
+        clients = {one.watched.client_id: one for one in self._steps(poll, selected.watched)}
         self._forget_beyond_limit(clients, poll.rows)
         self._clients = clients
         self._tell_of_users()

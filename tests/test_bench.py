@@ -58,7 +58,7 @@ def test_what_remembering_costs_can_be_measured_alone(tmp_path: Path) -> None:
         "a poll's write, against the poll itself (asking, decoding, tracking)",
         "… while nobody comes or goes",
         "a whole poll, summed up and written, against a live one",
-        "RSS after 12 polls, against after 10 polls",
+        "RSS after 12 polls, against after 10",
     ):
         assert re.match(r"\d", found[figure])
     written = document.read_text()

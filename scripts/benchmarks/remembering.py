@@ -28,8 +28,8 @@ from otel_emqx_monitor.tracker import Habits, Tracker
 #: For how many polls who is gone is remembered.
 REMEMBERED_FOR = 8
 
-#: After so many polls as many clients are forgotten as come, and memory should not grow.
-SETTLED_AFTER = 10
+#: After so many polls as many clients are forgotten as come.
+EARLY = 10
 
 #: The first polls, which decide about patterns, and fill the file.
 _COLD = 3
@@ -75,8 +75,10 @@ def _polls(
         poll = _agent(job, url, counted, save)
         while len(costs) < job.runs:
             costs.append(poll())
-            if len(costs) == min(SETTLED_AFTER, job.runs):
-                figures["settled"] = settled_bytes()
+            if len(costs) == min(EARLY, job.runs):
+                figures["early"] = settled_bytes()
+            if len(costs) == job.runs // 2:
+                figures["half way"] = settled_bytes()
         figures["at the end"] = settled_bytes()
     warm = costs[_COLD:] or costs
     medians = {name: median(getattr(one, name) for one in warm) for name in _Cost._fields}
