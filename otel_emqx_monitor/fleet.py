@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import msgspec
 
-from otel_emqx_monitor.columns import Column, Group, Labels, nanoseconds
+from otel_emqx_monitor.columns import Column, Group, Labels
 from otel_emqx_monitor.emqx.rows import NodeState, Row
-from otel_emqx_monitor.epochs import Counts, Tally
+from otel_emqx_monitor.epochs import Counts, Tally, start_at
 
 
 class State(StrEnum):
@@ -44,6 +45,8 @@ REASONS = (
     "administrative_action",
     "other",
 )
+
+_Source = TypeVar("_Source", Row, Counts)
 
 _LABEL_NAMES = ("alias", "broker", "client_id")
 
@@ -162,7 +165,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Series(Generic[_Source]):
     """Some clients of a fleet in columns: their labels, and what their values are read from.
 
     ``starts`` are when their counters began, in nanoseconds since the epoch, ``None`` where that is
@@ -170,13 +173,13 @@ class Series:
     """
 
     group: Group
-    sources: Sequence[Row] | Sequence[Counts]
+    sources: Sequence[_Source]
     starts: Sequence[int | None] | None = None
 
 
 def _start(began: datetime | None) -> int | None:
     """Return when a row's counters began; before 1970 there is nothing to believe."""
-    return None if began is None else max(0, nanoseconds(began.timestamp())) or None
+    return None if began is None else start_at(began.timestamp()) or None
 
 
 @dataclass(frozen=True)
@@ -213,19 +216,12 @@ class Fleet:
         clients = tuple(
             msgspec.structs.replace(client, state=State.UNKNOWN) for client in self.clients
         )
-        return Fleet(
-            clients,
-            None,
-            self.remembered_at,
-            self.counted,
-            write_errors=self.write_errors,
-            corrections=self.corrections,
-            corrected_at=self.corrected_at,
-            revision=self.revision,
+        return replace(
+            self, clients=clients, polled_at=None, over_limit=None, nodes={}, refresh_seconds=None
         )
 
     @cached_property
-    def present(self) -> Series:
+    def present(self) -> Series[Row]:
         """The clients that have a row in this poll, and their rows."""
         # Lists of what exists already: a pair for each client would have the garbage collector run.
         rows = [client.row for client in self.clients]
@@ -237,7 +233,7 @@ class Fleet:
         return Series(Group(labels), [row for row in rows if row is not None])
 
     @cached_property
-    def remembered(self) -> Series:
+    def remembered(self) -> Series[Row]:
         """The clients whose last row is remembered, and that row; a live fleet has no memory."""
         if self.counted is None:
             return self.present
@@ -245,7 +241,7 @@ class Fleet:
         labels = [client.watched.labels for client in self.clients if client.memory.row is not None]
         return Series(Group(labels), [one.row for one in memories if one.row is not None])
 
-    def counters(self, epoch: Epoch) -> Series:
+    def counters(self, epoch: Epoch) -> Series[Row] | Series[Counts]:
         """Return what counters are read from, with the times at which they began.
 
         Those are the rows of this poll, or the sums of all clients that were ever seen.
@@ -255,18 +251,18 @@ class Fleet:
         return self._counters[epoch]
 
     @cached_property
-    def _counters(self) -> dict[Epoch, Series]:
+    def _counters(self) -> dict[Epoch, Series[Row] | Series[Counts]]:
         return {}
 
-    def _rows(self, epoch: Epoch) -> Series:
-        rows = [row for client in self.clients if (row := client.row) is not None]
+    def _rows(self, epoch: Epoch) -> Series[Row]:
+        rows = self.present.sources
         if epoch is Epoch.CONNECTION:
             starts = [_start(row.connected_at) for row in rows]
         else:
             starts = [_start(row.created_at) for row in rows]
         return Series(self.present.group, rows, starts)
 
-    def _sums(self, epoch: Epoch) -> Series:
+    def _sums(self, epoch: Epoch) -> Series[Counts]:
         tallies = [client.memory.tally(epoch) for client in self.clients]
         labels = [
             client.watched.labels

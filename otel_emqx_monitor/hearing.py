@@ -100,9 +100,8 @@ class Ear:
         tally = memory.connection
         if tally is None:
             return None
-        passed = instant(event.at_ms if event.received_ms is None else event.received_ms)
-        if event.kind is not Kind.PUBLISH:
-            passed = instant(event.at_ms)
+        published = event.received_ms if event.kind is Kind.PUBLISH else None
+        passed = instant(event.at_ms if published is None else published)
         spell = _spell_at(tally, passed, kept=event.kind is Kind.DELIVERY_DROPPED)
         if spell is None:
             return None

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from otel_emqx_monitor.columns import NO_LABELS, Block, Column, Group, Labels, Point, nanoseconds
 from otel_emqx_monitor.emqx.rows import attribute
+from otel_emqx_monitor.epochs import start_at
 from otel_emqx_monitor.fleet import REASONS, Client, Epoch, Fleet, Series, State
 from otel_emqx_monitor.memory import INFO_FIELDS
 from otel_emqx_monitor.snapshot import Snapshot
@@ -150,7 +151,7 @@ def _reader(fleet: Fleet, epoch: Epoch, field: str) -> Callable[[Any], Any]:
     return itemgetter(fleet.counted.fields(epoch).index(field))
 
 
-def _block(series: Series, read: Callable[[Any], Any], extra: Labels) -> Block:
+def _block(series: Series[Any], read: Callable[[Any], Any], extra: Labels) -> Block:
     """Read one value of every source; one that lacks it has no series: not known is not 0."""
     values = list(map(read, series.sources))
     group, starts = series.group, series.starts
@@ -187,7 +188,7 @@ def of_clients(  # noqa: PLR0913 (the columns of the table)
         known = [one for one, value in zip(clients, values, strict=True) if value is not None]
         starts = None
         if kind is Kind.COUNTER:
-            starts = [max(0, nanoseconds(client.memory.since)) for client in known]
+            starts = [start_at(client.memory.since) for client in known]
         group = Group([client.watched.labels for client in known])
         block = Block(group, [one for one in values if one is not None], starts=starts)
         return Column([block] if known else [], fleet.remembered_at)
@@ -231,7 +232,7 @@ def disconnections_of_clients(name: str, flag: str, help_text: str) -> Metric:
             if clients:
                 group = Group([one.watched.labels for one in clients])
                 counts = [one.memory.disconnections[place] for one in clients]
-                starts = [max(0, nanoseconds(one.memory.since)) for one in clients]
+                starts = [start_at(one.memory.since) for one in clients]
                 blocks.append(Block(group, counts, Labels.of({"reason": reason}), starts))
         return Column(blocks, fleet.remembered_at)
 

@@ -275,7 +275,7 @@ class Tracker:
             if age <= _GRACE_SECONDS:
                 self._opened[client_id, began] = poll.finished_at
             elif age < poll.finished_at - self._hearing_since:
-                self._repair(Correction.OPENED, 1, poll)
+                self._repair(Correction.OPENED, poll)
 
     def _note_begins(self, poll: Poll) -> None:
         """Count the begins that earlier polls found and that no event has told of in good time."""
@@ -283,7 +283,7 @@ class Tracker:
             if not 0 <= poll.finished_at - at < _GRACE_SECONDS:
                 del self._opened[one]
                 if one[1].timestamp() > self._hearing_since:
-                    self._repair(Correction.OPENED, 1, poll)
+                    self._repair(Correction.OPENED, poll)
 
     def _note_ends(self, poll: Poll) -> None:
         """Count the ends that earlier polls found and that no event has told of in good time."""
@@ -296,13 +296,12 @@ class Tracker:
             tally = None if client is None else client.memory.connection
             spell = None if tally is None or one.began is None else tally.find(one.began)
             if spell is None or spell.ended is None:
-                self._repair(Correction.CLOSED, 1, poll)
+                self._repair(Correction.CLOSED, poll)
         self._closed = waiting
 
-    def _repair(self, kind: Correction, count: int, poll: Poll) -> None:
-        if count:
-            self._corrections[kind] += count
-            self._corrected_at = poll.finished_at
+    def _repair(self, kind: Correction, poll: Poll) -> None:
+        self._corrections[kind] += 1
+        self._corrected_at = poll.finished_at
 
     def _in_doubt(self, client: Client, poll: Poll) -> bool:
         """Whether a client may be on a node that has not answered, and not for too long."""

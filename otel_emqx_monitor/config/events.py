@@ -14,6 +14,7 @@ from otel_emqx_monitor.config.values import (
     Token,
     TopicPrefix,
     Whole,
+    comes_with_certificate,
 )
 
 _PORT, _PORT_WITH_TLS = 1883, 8883
@@ -108,15 +109,7 @@ class MqttConfig(Section):
             raise Contradiction("is for TLS; set tls: true, or leave this out")
         return path
 
-    @field_validator("client_key_file")
-    @classmethod
-    def _comes_with_certificate(cls, path: str | None, info: ValidationInfo) -> str | None:
-        certificate = info.data.get("client_certificate_file", path)
-        if path is None and certificate is not None:
-            raise Contradiction("is required together with client_certificate_file")
-        if path is not None and certificate is None:
-            raise Contradiction("has no use without client_certificate_file; give both or none")
-        return path
+    _comes_with_certificate = field_validator("client_key_file")(comes_with_certificate)
 
     @field_validator("password")
     @classmethod

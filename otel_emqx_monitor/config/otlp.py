@@ -17,6 +17,7 @@ from otel_emqx_monitor.config.values import (
     OptionalSwitch,
     Text,
     Whole,
+    comes_with_certificate,
 )
 
 
@@ -129,15 +130,7 @@ class OtlpConfig(Section):
             )
         return path
 
-    @field_validator("client_key_file")
-    @classmethod
-    def _comes_with_certificate(cls, path: str | None, info: ValidationInfo) -> str | None:
-        certificate = info.data.get("client_certificate_file", path)
-        if path is None and certificate is not None:
-            raise Contradiction("is required together with client_certificate_file")
-        if path is not None and certificate is None:
-            raise Contradiction("has no use without client_certificate_file; give both or none")
-        return path
+    _comes_with_certificate = field_validator("client_key_file")(comes_with_certificate)
 
     @property
     def without_tls(self) -> bool | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticKnownError
 
 from otel_emqx_monitor.config import patterns
@@ -36,6 +36,20 @@ _EXPORTER_S_HEADERS = frozenset(
 
 class Contradiction(ValueError):
     """Two keys do not go together; neither value is wrong by itself, so neither is shown."""
+
+
+def comes_with_certificate(path: str | None, info: ValidationInfo) -> str | None:
+    """Return a section's ``client_key_file`` if ``client_certificate_file`` comes with it.
+
+    Raises:
+        Contradiction: one of the two is there without the other.
+    """
+    certificate = info.data.get("client_certificate_file", path)
+    if path is None and certificate is not None:
+        raise Contradiction("is required together with client_certificate_file")
+    if path is not None and certificate is None:
+        raise Contradiction("has no use without client_certificate_file; give both or none")
+    return path
 
 
 def _check_text(text: str) -> str:

@@ -13,6 +13,7 @@ of EMQX 5.8:
   some 17 s after the disconnect on, when the other counters get their final values.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import pi, sin
 from typing import NamedTuple
@@ -21,6 +22,24 @@ from otel_emqx_monitor.simulator.devices import Device, draw_device
 
 MQUEUE_MAX = 1000
 INFLIGHT_MAX = 32
+
+#: What the rows of all simulated clients have in common; the names are EMQX's.
+SAME_FOR_ALL: Mapping[str, object] = {
+    "proto_name": "MQTT",
+    "is_expired": False,
+    "is_bridge": False,
+    "durable": False,
+    "enable_authn": True,
+    "auth_expire_at": None,
+    "client_attrs": {},
+    "mountpoint": None,
+    "peersni": None,
+    "listener": "tcp:default",
+    "subscriptions_max": "infinity",
+    "inflight_max": INFLIGHT_MAX,
+    "mqueue_max": MQUEUE_MAX,
+    "awaiting_rel_max": 100,
+}
 #: How long a kept session outlives its connection, says the client.
 KEPT_SECONDS = 3600
 
@@ -80,33 +99,20 @@ def identity(device: Device, at: Moment) -> dict[str, object]:
         created_at = rfc3339(device.first_ms - device.older * device.period_ms)
     index = device.index
     row: dict[str, object] = {
+        **SAME_FOR_ALL,
         "clientid": device.client_id,
         "username": device.username,
         "connected": at.connected,
         "connected_at": connected_at,
         "created_at": created_at,
         "keepalive": device.keepalive,
-        "proto_name": "MQTT",
         "proto_ver": device.proto_ver,
         "clean_start": not kind.keeps_session,
         "expiry_interval": KEPT_SECONDS if kind.keeps_session else 0,
         "is_persistent": kind.keeps_session,
-        "is_expired": False,
-        "is_bridge": False,
-        "durable": False,
-        "enable_authn": True,
-        "auth_expire_at": None,
-        "client_attrs": {},
-        "mountpoint": None,
-        "peersni": None,
-        "listener": "tcp:default",
         "ip_address": f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}",
         "port": port_of(device, at.connection),
         "subscriptions_cnt": device.subscriptions,
-        "subscriptions_max": "infinity",
-        "inflight_max": INFLIGHT_MAX,
-        "mqueue_max": MQUEUE_MAX,
-        "awaiting_rel_max": 100,
         "heap_size": 987 if at.connected else 2586,
     }
     if not at.connected:

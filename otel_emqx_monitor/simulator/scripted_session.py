@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from otel_emqx_monitor.simulator.emission import Connection, Message
 from otel_emqx_monitor.simulator.lives import (
-    INFLIGHT_MAX,
-    MQUEUE_MAX,
+    SAME_FOR_ALL,
     SOCKET_CLOSES_AFTER_MS,
     rfc3339,
 )
@@ -104,37 +103,24 @@ class Session:
         login, connection = self.connection.login, self.connection
         keeps = login.expiry_interval > 0
         row: dict[str, object] = {
+            **SAME_FOR_ALL,
             "clientid": login.client_id,
             "username": login.username,
             "connected": self.connected,
             "connected_at": rfc3339(connection.connected_ms),
             "created_at": rfc3339(self.created_ms),
             "keepalive": login.keepalive,
-            "proto_name": "MQTT",
             "proto_ver": login.proto_ver,
             "clean_start": login.clean_start,
             "expiry_interval": login.expiry_interval,
             "is_persistent": keeps,
-            "is_expired": False,
-            "is_bridge": False,
-            "durable": False,
-            "enable_authn": True,
-            "auth_expire_at": None,
-            "client_attrs": {},
-            "mountpoint": None,
-            "peersni": None,
-            "listener": "tcp:default",
             "ip_address": "127.0.0.1",
             "port": connection.port,
             "subscriptions_cnt": 0,
-            "subscriptions_max": "infinity",
             "inflight_cnt": 0,
-            "inflight_max": INFLIGHT_MAX,
             "mqueue_len": 0,
-            "mqueue_max": MQUEUE_MAX,
             "mqueue_dropped": self.mqueue_dropped,
             "awaiting_rel_cnt": 0,
-            "awaiting_rel_max": 100,
             "mailbox_len": 0,
             "heap_size": 987,
             **self._counters(ms),
