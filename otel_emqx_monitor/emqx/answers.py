@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from otel_emqx_monitor.emqx.errors import (
     Unauthorized,
 )
 from otel_emqx_monitor.text import printable
+
+#: What decoding a stranger's JSON can raise; it may be nested too deep even where it is skipped.
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
 
@@ -118,7 +122,7 @@ def _words(answer: Answer, hidden: Sequence[str]) -> str:
     status = f"status {answer.status}"
     try:
         error = msgspec.json.decode(answer.body, type=_ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return f"{status}, {answer.media_type}" if answer.media_type else status
     text = f"{error.code}: {error.message}" if error.code else error.message
     for secret in hidden:
@@ -130,7 +134,7 @@ def _error(answer: Answer) -> _ErrorBody:
     """What EMQX says of an error; empty when the body is something else."""
     try:
         return msgspec.json.decode(answer.body, type=_ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return _ErrorBody()
 
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from otel_emqx_monitor.emqx.answers import Answer, path_of
+from otel_emqx_monitor.emqx.answers import UNDECODABLE, Answer, path_of
 from otel_emqx_monitor.emqx.errors import NotEmqx, Unreadable
 from otel_emqx_monitor.text import printable
 
@@ -23,12 +23,12 @@ def decoded(answer: Answer, decode: Callable[[bytes], T]) -> T:
 
     Raises:
         NotEmqx: it is no JSON at all, so it did not come from EMQX's API.
-        Unreadable: it is cut short or has another shape than the API promises.
+        Unreadable: it is cut short, nested too deep, or has another shape than the API promises.
     """
     path = path_of(answer)
     try:
         return decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         if "json" not in answer.media_type and answer.body.lstrip()[:1] not in {b"{", b"["}:
             raise NotEmqx(
                 f"{path} was answered with {answer.media_type or 'something'} instead of JSON;"

@@ -139,12 +139,12 @@ _row_decoder = msgspec.json.Decoder(Row)
 
 
 def decode_page(body: bytes) -> Page:
-    """Decode an answer of ``GET /clients``; ``msgspec.DecodeError`` when it is not one."""
+    """Decode an answer of ``GET /clients``; one of ``answers.UNDECODABLE`` when it is not one."""
     return _page_decoder.decode(body)
 
 
 def decode_row(body: bytes) -> Row:
-    """Decode an answer of ``GET /clients/:id``; ``msgspec.DecodeError`` when it is not one."""
+    """Decode an answer of ``GET /clients/:id``; else one of ``answers.UNDECODABLE``."""
     return _row_decoder.decode(body)
 
 

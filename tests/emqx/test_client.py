@@ -327,6 +327,11 @@ def test_the_version_is_asked_again_after_a_failed_poll(emqx: FakeEmqx) -> None:
             Unreadable,
             "cannot be read",
         ),
+        (
+            (200, "application/json", '{"x":' + "[" * 2000 + "]" * 2000 + ',"data":[],"meta":{}}'),
+            Unreadable,
+            "maximum recursion depth exceeded",
+        ),
     ],
 )
 def test_an_answer_of_200_that_is_no_page_is_an_error(
