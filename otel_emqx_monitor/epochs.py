@@ -15,9 +15,10 @@ from operator import add, ge
 import msgspec
 
 from otel_emqx_monitor.columns import nanoseconds
+from otel_emqx_monitor.emqx.rows import Count
 
 #: Counts in the order of the fields that are counted; ``None`` where EMQX never told.
-Counts = tuple[int | None, ...]
+Counts = tuple[Count | None, ...]
 
 #: The greatest signed number of 64 bits.
 _MOST = 2**63 - 1
@@ -53,8 +54,8 @@ class Tally(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """
 
     spell: Spell
-    start: int
-    epochs: int = 1
+    start: Count
+    epochs: Count = 1
     ended: Counts | None = None
     earlier: tuple[Spell, ...] = ()
     horizon: datetime | None = None
@@ -82,7 +83,12 @@ def begin(epoch: datetime | None, counts: Counts, now: float, *, connected: bool
     ``now`` (seconds since the epoch) is when the sum began if EMQX does not say when its epoch did.
     """
     start = now if epoch is None else epoch.timestamp()
-    return Tally(Spell(epoch, counts, open=connected), max(0, nanoseconds(start)))
+    return Tally(Spell(epoch, counts, open=connected), start_at(start))
+
+
+def start_at(seconds: float) -> int:
+    """Return a ``Tally``'s start for epoch seconds: none lies before 1970 or beyond 64 bits."""
+    return min(max(0, nanoseconds(seconds)), _MOST)
 
 
 def advance(
@@ -181,15 +187,20 @@ def _worth_remembering(
     """Return those of ``others`` that are remembered, and the horizon beyond them."""
     if len(others) <= _REMEMBERED:
         return others, horizon
-    since = None if latest.began is None else latest.began - _RECENT
     kept = others[:_REMEMBERED]
     for one in others[_REMEMBERED:]:
-        recent = since is not None and one.began is not None and one.began >= since
-        if recent and len(kept) < _MOST_REMEMBERED:
+        if _is_recent(one, latest) and len(kept) < _MOST_REMEMBERED:
             kept = (*kept, one)
         elif one.began is not None and (horizon is None or one.began > horizon):
             horizon = one.began
     return kept, horizon
+
+
+def _is_recent(spell: Spell, latest: Spell) -> bool:
+    if spell.began is None or latest.began is None:
+        return False
+    # Only a difference always exists: an instant less some seconds may lie before the year 1.
+    return latest.began - spell.began <= _RECENT
 
 
 def highest_of(old: Counts, new: Counts) -> Counts:

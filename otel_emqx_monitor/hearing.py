@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from otel_emqx_monitor.columns import nanoseconds
 from otel_emqx_monitor.epochs import (
     Counts,
     Spell,
@@ -19,6 +18,7 @@ from otel_emqx_monitor.epochs import (
     inserted,
     opened,
     replaced,
+    start_at,
 )
 from otel_emqx_monitor.events.event import Event, Kind
 from otel_emqx_monitor.fleet import REASONS, Memory
@@ -75,7 +75,7 @@ class Ear:
         """
         told = Spell(began, self._nothing, open=left is None, ended=left)
         if tally is None:
-            return Tally(told, max(0, nanoseconds(began.timestamp())))
+            return Tally(told, start_at(began.timestamp()))
         known = tally.find(began)
         if known is not None:
             if left is None or known.ended is not None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
-from otel_emqx_monitor.emqx.rows import Row
+from otel_emqx_monitor.emqx.rows import Count, Row
 from otel_emqx_monitor.epochs import Counts, Spell, Tally
-from otel_emqx_monitor.fleet import Client, Counted, Memory, State
+from otel_emqx_monitor.fleet import REASONS, Client, Counted, Memory, State
 from otel_emqx_monitor.text import printable
 
 #: "OEM1": what tells a file of this program from other SQLite databases.
@@ -33,8 +33,18 @@ _SCHEMA = (
     "INSERT INTO about (only) VALUES (1)",
 )
 
+#: SQLite keeps values of any type in any column, and its text may be no UTF-8.
+_ABOUT = "SELECT CAST(polled_at AS REAL), CAST(counted AS BLOB) FROM about"
+_CLIENTS = (
+    "SELECT CAST(client_id AS BLOB), CAST(memory AS BLOB) FROM clients ORDER BY clients.client_id"
+)
+
 #: Bytes that the write-ahead log may keep on disk when it has been emptied.
 _LOG_BYTES = 64 * 2**20
+
+
+#: Seconds since the epoch, of any year that an instant can have; never NaN.
+Seconds = Annotated[float, msgspec.Meta(ge=-253_402_300_800, le=253_402_300_800)]
 
 
 class Unusable(Exception):
@@ -83,12 +93,12 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One client; a connected one that has not changed was last seen by the last poll."""
 
     state: State
-    since: float
-    last_seen: float | None
+    since: Seconds
+    last_seen: Seconds | None
     settings: _Settings | None
     connection: Tally | None
     session: Tally | None
-    disconnections: tuple[int, ...] = ()
+    disconnections: tuple[Count, ...] = ()
 
 
 class _Fields(msgspec.Struct, frozen=True, array_like=True):
@@ -198,6 +208,15 @@ def differs(client: Client, written: Client | None) -> bool:
 
 
 def _packed(client: Client) -> bytes:
+    """Return what is kept of a client; of one whose instants are out of all years only presence."""
+    try:
+        return _all_packed(client)
+    except OverflowError:  # 0001-01-01T00:00+14:00 has no year in UTC
+        memory = client.memory
+        return _pack(_Kept(client.state, memory.since, memory.last_seen, None, None, None))
+
+
+def _all_packed(client: Client) -> bytes:
     memory = client.memory
     settings = None if memory.row is None else _Settings(*_read_settings(memory.row))
     kept = _Kept(
@@ -230,11 +249,12 @@ def _load(db: sqlite3.Connection, counted: Counted | None) -> Restored:
     if db.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
         raise Unusable("it is damaged")
     try:
-        [(polled_at, fields)] = db.execute("SELECT polled_at, counted FROM about").fetchall()
+        [(polled_at, fields)] = db.execute(_ABOUT).fetchall()
+        polled_at = msgspec.convert(polled_at, Seconds | None)
         order = _Order(_unpack_fields(fields) if fields else _Fields(), counted)
-        rows = db.execute("SELECT client_id, memory FROM clients ORDER BY client_id")
-        clients = [_remembered(client_id, memory, polled_at, order) for client_id, memory in rows]
-    except (msgspec.MsgspecError, ValueError, TypeError, IndexError) as error:
+        rows = db.execute(_CLIENTS)
+        clients = [_remembered(name.decode(), memory, polled_at, order) for name, memory in rows]
+    except (msgspec.MsgspecError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise Unusable(f"it is damaged: {printable(str(error), 80)}") from None
     return Restored(clients, polled_at)
 
@@ -276,8 +296,12 @@ def _reordered(tally: Tally, places: Sequence[int | None]) -> Tally:
     )
 
 
-def _remembered(client_id: str, packed: bytes, polled_at: Any, order: _Order) -> Remembered:
+def _remembered(
+    client_id: str, packed: bytes, polled_at: float | None, order: _Order
+) -> Remembered:
     kept = _unpack(packed)
+    if len(kept.disconnections) not in (0, len(REASONS)):
+        raise ValueError("the counts of disconnections are of other reasons")
     row = None
     if kept.settings is not None:
         row = Row(clientid=client_id, **msgspec.structs.asdict(kept.settings))
@@ -293,5 +317,6 @@ def _remembered(client_id: str, packed: bytes, polled_at: Any, order: _Order) ->
             row,
             order.connection(kept.connection),
             order.session(kept.session),
+            disconnections=kept.disconnections,
         ),
     )

@@ -27,6 +27,20 @@ def test_a_sum_whose_epoch_is_not_known_begins_when_it_was_first_seen() -> None:
     assert begin(None, (5,), now=1_000.5).start == 1_000_500_000_000
 
 
+def test_a_sum_begins_between_1970_and_what_64_bits_hold() -> None:
+    assert begin(datetime(1, 1, 1, tzinfo=UTC), (5,), 0).start == 0
+    assert begin(datetime(9999, 1, 1, tzinfo=UTC), (5,), 0).start == 2**63 - 1
+
+
+def test_epochs_in_the_first_seconds_of_all_time_are_remembered_like_others() -> None:
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    tally = begin(first, (1,), 0)
+    for second in range(1, 7):
+        tally = advance(tally, first + timedelta(seconds=second), (1,), connected=True)
+    assert len(tally.earlier) == 6
+    assert tally.totals == (7,)
+
+
 def test_an_epoch_grows() -> None:
     tally = advance(begin(at(0), (5, 100), 0), at(0), (7, 100), connected=True)
     assert tally.totals == (7, 100)

@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from otel_emqx_monitor.emqx.rows import Row
 from otel_emqx_monitor.epochs import Spell, Tally
-from otel_emqx_monitor.fleet import Client, Counted, Fleet, Memory, State, Watched
+from otel_emqx_monitor.fleet import REASONS, Client, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.state import Store
 from otel_emqx_monitor.statefile import Remembered, Restored, Unusable, read
 
@@ -93,6 +93,47 @@ def test_memory_comes_back_as_it_was(path: Path) -> None:
     assert saved(path, fleet(gone)) == Restored(
         [Remembered("gone", State.ABSENT, gone.memory)], 300.0
     )
+
+
+def test_counts_of_disconnections_come_back(path: Path) -> None:
+    left = client("left", state=State.DISCONNECTED)
+    counts = tuple(range(len(REASONS)))
+    memory = msgspec.structs.replace(left.memory, disconnections=counts)
+    [restored] = saved(path, fleet(Client(left.watched, left.state, memory))).clients
+    assert restored.memory.disconnections == counts
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_of_a_client_whose_instants_have_no_year_in_utc_presence_alone_is_kept(
+    path: Path, at: str
+) -> None:
+    odd = client("odd")
+    told = msgspec.structs.replace(row("odd"), created_at=datetime.fromisoformat(at))
+    memory = msgspec.structs.replace(odd.memory, row=told)
+    restored = saved(path, fleet(Client(odd.watched, State.ABSENT, memory), client("b"))).clients
+    assert restored[1] == Remembered("odd", State.ABSENT, Memory(100.5, 200.25))
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "UPDATE about SET polled_at = 9e999",
+        "UPDATE clients SET client_id = CAST(x'ff' AS TEXT)",
+        "UPDATE clients SET memory = CAST(x'ff' AS TEXT)",
+        "UPDATE clients SET memory = x'91'",
+        "UPDATE clients SET memory = CAST(zeroblob(9) AS TEXT)",
+    ],
+)
+def test_a_file_that_holds_nonsense_is_set_aside(
+    path: Path, nonsense: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(path, fleet(client("a")))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(nonsense)
+    with store(path) as (_, restored):
+        assert not restored.clients
+    assert "it is damaged" in caplog.text
+    assert len(list(path.parent.glob("*.unusable-*Z"))) == 1
 
 
 def test_a_connected_client_was_last_seen_by_the_last_poll(path: Path) -> None:
