@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
@@ -48,6 +49,18 @@ _PAGE = """<!doctype html>
 """
 
 
+class _Connection(H11Protocol):
+    """uvicorn's connection; what is not HTTP ends an answer that is under way, without a trace."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP; whoever makes the answer to what came before need not go on."""
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's type forgets that it is late
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        super().send_400_response(msg)
+
+
 class MetricsServer:
     """Serves one source over HTTP in a thread of its own.
 
@@ -80,7 +93,7 @@ class MetricsServer:
         )
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=_Connection,
             ws="none",
             lifespan="off",
             loop="asyncio",
