@@ -1,0 +1,99 @@
+"""Every seed of every target, and some inputs made of each, within seconds.
+
+``scripts/fuzz`` goes on from there for as long as one likes.
+"""
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.target import CORPUS, TARGETS, TOKENS, Run, opened, seeds
+
+#: How long one input may take, in seconds: it is a hang then, however busy the machine is.
+HANG = 20
+
+#: So many inputs are made of the seeds of a target; the same ones each time.
+MADE = 60
+
+
+def test_every_target_has_its_seeds_and_they_are_small() -> None:
+    assert {one.name for one in CORPUS.iterdir()} == set(TARGETS)
+    for name, (_, longest) in TARGETS.items():
+        assert all(one.stat().st_size <= longest for one in seeds(name)), name
+
+
+@contextmanager
+def no_hang() -> Iterator[None]:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError("this input is a hang")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(HANG)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module", params=list(TARGETS))
+def target(request: pytest.FixtureRequest) -> Iterator[tuple[str, Run]]:
+    with tempfile.TemporaryDirectory() as folder, opened(request.param, Path(folder)) as run:
+        yield request.param, run
+
+
+def test_no_seed_does_harm(target: tuple[str, Run]) -> None:
+    name, run = target
+    for seed in seeds(name):
+        with no_hang():
+            try:
+                run(seed.read_bytes())
+            except BaseException as error:
+                error.add_note(f"with the seed {seed.name}: scripts/fuzz {name} {seed}")
+                raise
+
+
+def test_nothing_made_of_the_seeds_does_harm(target: tuple[str, Run]) -> None:
+    name, run = target
+    contents = [one.read_bytes() for one in seeds(name)]
+
+    @settings(
+        max_examples=MADE,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(made_of(contents, TARGETS[name][1]))
+    def search(data: bytes) -> None:
+        with no_hang():
+            run(data)
+
+    search()
+
+
+@st.composite
+def made_of(draw: st.DrawFn, contents: list[bytes], longest: int) -> bytes:
+    """Draw a seed with some cuts, repeats, and strange parts put in."""
+    data = draw(st.sampled_from(contents))
+    for _ in range(draw(st.integers(1, 4))):
+        begin = draw(st.integers(0, len(data)))
+        end = min(len(data), begin + draw(st.sampled_from([0, 0, 1, 4, 40])))
+        other = draw(st.sampled_from(contents))
+        part = draw(
+            st.one_of(
+                st.sampled_from(TOKENS),
+                st.binary(max_size=8),
+                st.just(data[begin:end] * 3),
+                st.integers(0, len(other)).map(lambda at, other=other: other[at : at + 40]),  # type: ignore[misc] # a default of a lambda
+            )
+        )
+        data = data[:begin] + part + data[end:]
+    return data[:longest]
