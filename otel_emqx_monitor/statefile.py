@@ -7,7 +7,7 @@ stand in the order of the fields that were counted when they were written, which
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -111,6 +111,20 @@ _unpack = msgspec.msgpack.Decoder(_Kept).decode
 _unpack_fields = msgspec.msgpack.Decoder(_Fields).decode
 
 
+@contextlib.contextmanager
+def _errors_in_utf_8() -> Iterator[None]:
+    """SQLite's errors quote names out of the file, and Python fails to read them in a damaged one.
+
+    Raises:
+        sqlite3.DatabaseError: in place of a ``UnicodeDecodeError``.
+    """
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise sqlite3.DatabaseError("its schema is damaged") from None
+
+
+@_errors_in_utf_8()
 def read(path: Path) -> Restored:
     """Return what the file holds of presence, without counts and without changing it.
 
@@ -124,6 +138,7 @@ def read(path: Path) -> Restored:
         return _load(db, None)
 
 
+@_errors_in_utf_8()
 def connect(path: Path, counted: Counted | None) -> tuple[sqlite3.Connection, Restored]:
     """Open the file, or make it, and return what it holds of the fields in ``counted``.
 
@@ -147,6 +162,7 @@ def connect(path: Path, counted: Counted | None) -> tuple[sqlite3.Connection, Re
     return db, restored
 
 
+@_errors_in_utf_8()
 def write(
     db: sqlite3.Connection,
     changed: Sequence[Client],
@@ -176,6 +192,7 @@ def write(
         db.execute("UPDATE about SET polled_at = ?, counted = ?", (polled_at, fields))
 
 
+@_errors_in_utf_8()
 def write_some(db: sqlite3.Connection, changed: Sequence[Client]) -> None:
     """Write clients between two polls, in one transaction.
 

@@ -136,6 +136,19 @@ def test_a_file_that_holds_nonsense_is_set_aside(
     assert len(list(path.parent.glob("*.unusable-*Z"))) == 1
 
 
+def test_a_file_whose_damage_sqlite_cannot_say_in_utf_8_is_set_aside(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(path, fleet(client("a")))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA writable_schema = 1")
+        db.execute("UPDATE sqlite_schema SET sql = CAST(x'4352ff' AS TEXT), name = x'88ff'")
+    with store(path) as (_, restored):
+        assert not restored.clients
+    assert "its schema is damaged" in caplog.text
+    assert len(list(path.parent.glob("*.unusable-*Z"))) == 1
+
+
 def test_a_connected_client_was_last_seen_by_the_last_poll(path: Path) -> None:
     here = client("here")
     later = replace(fleet(here), polled_at=345.0)
