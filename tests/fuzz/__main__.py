@@ -12,10 +12,16 @@ import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from random import Random
+from typing import cast
 
+from tests.fuzz.mutation import mutated
 from tests.fuzz.target import CORPUS, TARGETS, TOKENS, opened
 
 BUILD = Path("build/fuzz")
+
+#: The share of inputs in which values are changed rather than bytes.
+_SHARE = 0.6
 
 #: Limits of one input, and of the process: seconds and MB.
 HANG_SECONDS, MOST_MB = 10, 1024
@@ -62,7 +68,15 @@ def search(name: str, seconds: int) -> None:
         with atheris.instrument_imports(include=["otel_emqx_monitor", "h11", "yaml"]):
             target = opened(name, Path(folder))
             run = target.__enter__()  # libFuzzer never comes back to leave it
-        atheris.Setup(arguments, run)
+
+        def mutate(data: bytes, longest: int, seed: int) -> bytes:
+            random = Random(seed)  # noqa: S311 (it chooses inputs)
+            changed = mutated(name, data, random) if random.random() < _SHARE else None
+            if changed is None or len(changed) > longest:
+                return cast("bytes", atheris.Mutate(data, longest))
+            return changed
+
+        atheris.Setup(arguments, run, custom_mutator=mutate)
         atheris.Fuzz()
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.mutation import mutated
 from tests.fuzz.target import CORPUS, TARGETS, TOKENS, Run, opened, seeds
 
 #: How long one input may take, in seconds: it is a hang then, however busy the machine is.
@@ -71,7 +72,7 @@ def test_nothing_made_of_the_seeds_does_harm(target: tuple[str, Run]) -> None:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(made_of(contents, TARGETS[name][1]))
+    @given(made_of(name, contents))
     def search(data: bytes) -> None:
         with no_hang():
             run(data)
@@ -80,10 +81,13 @@ def test_nothing_made_of_the_seeds_does_harm(target: tuple[str, Run]) -> None:
 
 
 @st.composite
-def made_of(draw: st.DrawFn, contents: list[bytes], longest: int) -> bytes:
-    """Draw a seed with some cuts, repeats, and strange parts put in."""
+def made_of(draw: st.DrawFn, name: str, contents: list[bytes]) -> bytes:
+    """Draw a seed with other values, cuts, repeats, and strange parts put in."""
     data = draw(st.sampled_from(contents))
-    for _ in range(draw(st.integers(1, 4))):
+    random = draw(st.randoms(use_true_random=False))
+    for _ in range(draw(st.integers(0, 4))):
+        data = mutated(name, data, random) or data
+    for _ in range(draw(st.integers(0, 3))):
         begin = draw(st.integers(0, len(data)))
         end = min(len(data), begin + draw(st.sampled_from([0, 0, 1, 4, 40])))
         other = draw(st.sampled_from(contents))
@@ -96,4 +100,4 @@ def made_of(draw: st.DrawFn, contents: list[bytes], longest: int) -> bytes:
             )
         )
         data = data[:begin] + part + data[end:]
-    return data[:longest]
+    return data[: TARGETS[name][1]]
