@@ -80,10 +80,10 @@ class _Settings(msgspec.Struct, frozen=True, array_like=True, gc=False):
     connected_at: datetime | None
     disconnected_at: datetime | None
     created_at: datetime | None
-    keepalive: int | None
-    proto_ver: int | None
+    keepalive: Count | None
+    proto_ver: Count | None
     clean_start: bool | None
-    expiry_interval: int | None
+    expiry_interval: Count | None
 
 
 _read_settings = attrgetter(*_Settings.__struct_fields__)

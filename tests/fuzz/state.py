@@ -1,6 +1,5 @@
 """State files: whatever is in one, the agent starts, and what it remembers can be used."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,6 @@ def use(chain: Chain, restored: Restored) -> None:
 @contextmanager
 def opened(folder: Path) -> Iterator[Run]:
     with Chain(folder) as chain:
-        logging.getLogger("otel_emqx_monitor.state").setLevel(logging.CRITICAL)
         file = folder / "state.db"
 
         def run(data: bytes) -> None:
