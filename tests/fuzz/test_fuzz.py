@@ -3,7 +3,11 @@
 ``scripts/fuzz`` goes on from there for as long as one likes.
 """
 
+import importlib.util
+import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +20,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.mutation import mutated
 from tests.fuzz.target import CORPUS, TARGETS, TOKENS, Run, opened, seeds
+
+ROOT = Path(__file__).parents[2]
 
 #: How long one input may take, in seconds: it is a hang then, however busy the machine is.
 HANG = 20
@@ -101,3 +107,34 @@ def made_of(draw: st.DrawFn, name: str, contents: list[bytes]) -> bytes:
         )
         data = data[:begin] + part + data[end:]
     return data[: TARGETS[name][1]]
+
+
+def fuzz(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_file_is_run_again_by_its_name(tmp_path: Path) -> None:
+    seed = CORPUS / "config" / "dates"
+    done = fuzz(tmp_path, "config", str(seed))
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"config: {seed}\nconfig: 1 inputs did no harm\n",
+    )
+
+
+def test_a_search_goes_on_from_the_seeds_and_keeps_what_it_learns(tmp_path: Path) -> None:
+    if importlib.util.find_spec("atheris") is None:
+        pytest.skip("atheris is not installed; run: scripts/environment test fuzz")
+    done = fuzz(tmp_path, "config", "--seconds=1")
+    assert done.returncode == 0, done.stdout
+    assert f"{len(seeds('config'))} files found in {CORPUS / 'config'}" in done.stdout
+    assert list((tmp_path / "build/fuzz/config/corpus").iterdir())
