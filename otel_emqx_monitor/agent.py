@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.config import Config, OtlpConfig, load
+from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.signals import stop_signal
@@ -62,7 +63,8 @@ class Agent:
         self._server: MetricsServer | None = None
         if self._reader:
             where = config.prometheus
-            self._server = MetricsServer(cache, self._reader, where.address, where.port)
+            page = LandingPage(cache, self._reader, config)
+            self._server = MetricsServer(cache, self._reader, where.address, where.port, page)
 
     @property
     def url(self) -> str:

@@ -157,7 +157,8 @@ class Fleet:
     ``counted`` is what is summed up over epochs, ``None`` when counters are those that EMQX tells.
     ``over_limit`` is how many clients ``max_clients`` left out, ``None`` where nothing is bounded.
     ``nodes`` and ``refresh_seconds`` are those of the poll. ``write_errors`` is how often what is
-    remembered could not be written to a file, ``None`` where it is not meant to be.
+    remembered could not be written to a file, ``None`` where it is not meant to be;
+    ``written_at`` is when it last was, in seconds since the epoch.
     """
 
     clients: tuple[Client, ...]
@@ -168,6 +169,7 @@ class Fleet:
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     refresh_seconds: float | None = None
     write_errors: int | None = None
+    written_at: float | None = None
 
     def forgotten(self) -> "Fleet":
         """Return the fleet of which nothing is known any more, since no poll is recent enough."""
@@ -175,7 +177,12 @@ class Fleet:
             msgspec.structs.replace(client, state=State.UNKNOWN) for client in self.clients
         )
         return Fleet(
-            clients, None, self.remembered_at, self.counted, write_errors=self.write_errors
+            clients,
+            None,
+            self.remembered_at,
+            self.counted,
+            write_errors=self.write_errors,
+            written_at=self.written_at,
         )
 
     @cached_property

@@ -1,7 +1,6 @@
 """The agent's HTTP server: ``/metrics`` for Prometheus, ``/`` for people."""
 
 import asyncio
-import html
 import math
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,14 +9,14 @@ from concurrent.futures import Future
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.listening import listen
+from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
-from otel_emqx_monitor.version import __version__
 
 #: What a scrape may wait for a poll when the scraper does not announce its timeout, in seconds;
 #: Prometheus' own default timeout is 10 s.
@@ -34,19 +33,6 @@ _KEEP_ALIVE_SECONDS = 75
 
 _LONGEST_HEADERS = 16 * 1024
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>otel-emqx-monitor</title>
-<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
-</head>
-<body style="font-family: sans-serif; max-width: 40em; margin: 2em auto; padding: 0 1em">
-<h1>otel-emqx-monitor {version}</h1>
-<p>Watches {count} MQTT clients of the EMQX broker <strong>{broker}</strong>.</p>
-<p><a href="metrics">Metrics</a> for Prometheus.</p>
-</body>
-</html>
-"""
-
 
 class MetricsServer:
     """Serves one source over HTTP in a thread of its own.
@@ -56,21 +42,25 @@ class MetricsServer:
         reader: what renders them.
         address: IPv4 or IPv6 address or host name; ``::`` takes both families.
         port: TCP port, 0 for any free one.
+        page: what answers ``/``; without it there is nothing for people.
 
     Raises:
         ListenError: the address cannot be had.
     """
 
     def __init__(
-        self, source: SnapshotCache, reader: PrometheusReader, address: str, port: int
+        self,
+        source: SnapshotCache,
+        reader: PrometheusReader,
+        address: str,
+        port: int,
+        page: LandingPage | None = None,
     ) -> None:
         self._sockets = listen(address, port)
-        app = Starlette(
-            routes=[
-                Route("/metrics", _metrics(source, reader)),
-                Route("/", _landing_page(source)),
-            ]
-        )
+        routes = [Route("/metrics", _metrics(source, reader))]
+        if page is not None:
+            routes.append(Route("/", page.answer))
+        app = Starlette(routes=routes)
         config = uvicorn.Config(
             app,
             http="h11",
@@ -172,17 +162,3 @@ async def _each(parts: list[bytes]) -> AsyncIterator[bytes]:
 async def _wait(poll: "Future[None]", seconds: float) -> None:
     """Wait for ``poll`` but never longer; it goes on behind an answer that does not wait."""
     await asyncio.wait([asyncio.wrap_future(poll)], timeout=seconds)
-
-
-def _landing_page(source: SnapshotCache) -> Endpoint:
-    async def landing_page(_request: Request) -> Response:
-        snapshot = source.current()
-        return HTMLResponse(
-            _PAGE.format(
-                version=__version__,
-                count=len(snapshot.fleet.clients),
-                broker=html.escape(snapshot.broker),
-            )
-        )
-
-    return landing_page

@@ -58,6 +58,7 @@ class Store:
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self.write_errors = 0
+        self.written_at: float | None = None
 
     def open(self) -> Restored:
         """Open the file and return what it holds; nothing when it is new, damaged or not ours.
@@ -95,6 +96,7 @@ class Store:
                 if not isinstance(error, sqlite3.OperationalError):  # damaged: to be opened anew
                     self._close_database()
             else:
+                self.written_at = time.time()
                 self._outage.end(time.monotonic())
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ class Watch:
             config.emqx.alias,
             self._client.poll,
             self._assess,
-            self._with_errors(self._tracker.initial),
+            self._with_writes(self._tracker.initial),
             Freshness(
                 config.prometheus.ttl_seconds,
                 config.stale_after_seconds,
@@ -75,12 +75,14 @@ class Watch:
         fleet = self._tracker.apply(poll)
         if self._store is not None:
             self._store.save(fleet)
-        return self._with_errors(fleet)
+        return self._with_writes(fleet)
 
-    def _with_errors(self, fleet: Fleet) -> Fleet:
+    def _with_writes(self, fleet: Fleet) -> Fleet:
         if self._store is None:
             return fleet
-        return replace(fleet, write_errors=self._store.write_errors)
+        return replace(
+            fleet, write_errors=self._store.write_errors, written_at=self._store.written_at
+        )
 
 
 def make_client(config: Config, flags: frozenset[str], selection: Selection) -> EmqxClient:

@@ -208,8 +208,8 @@ def test_validate_connect_advises_where_polls_are_faster_than_counters(
     result = run("validate", "--connect", "--cfg", write(home, fast))
     assert result.stdout.splitlines()[3:] == [
         (
-            "polling.interval_seconds is 2, so several polls in a row find the same counters; presence"
-            " gains by it, rates need a window of two refreshes at least."
+            "polling.interval_seconds is 2, so several polls in a row find the same counters;"
+            " presence gains by it, rates need a window of two refreshes at least."
         )
     ]
 
