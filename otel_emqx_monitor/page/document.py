@@ -6,7 +6,6 @@ from hashlib import sha256
 from importlib.resources import files
 
 from otel_emqx_monitor.config import Config
-from otel_emqx_monitor.fleet import State
 from otel_emqx_monitor.page import facts
 from otel_emqx_monitor.page.facts import Fact, Verdict
 from otel_emqx_monitor.page.fields import USERNAMES, fields
@@ -139,14 +138,12 @@ def _tiles(snapshot: Snapshot, query: Query, now: float) -> Markup:
 
 
 def _tile(state: str, name: str, count: int, query: Query) -> Markup:
-    calm = count == 0 or state in ("", State.CONNECTED)
     return tag(
         "a",
         tag("b", f"{count:,}"),
         tag("span", name, class_=f"dot {state}" if state else None),
         href=query.link(state=state),
         data_here=True,
-        class_=None if calm else "some",
         aria_current="true" if state == query.state else None,
     )
 
@@ -154,9 +151,10 @@ def _tile(state: str, name: str, count: int, query: Query) -> Markup:
 def _card(title: str, told: Sequence[Fact]) -> Markup:
     lines = [
         joined(
-            tag("dt", fact.label),
-            tag("dd", fact.text, class_="alarming" if fact.alarming else None),
+            tag("dt", one.label), tag("dd", one.text, class_="alarming" if one.alarming else None)
         )
-        for fact in told
+        for one in told
+        if one.label
     ]
-    return tag("div", tag("h2", title), tag("dl", *lines), class_="card")
+    sentences = [tag("p", one.text) for one in told if not one.label]
+    return tag("div", tag("h2", title), tag("dl", *lines), *sentences, class_="card")

@@ -18,7 +18,10 @@ _NAMED_NODES = 12
 
 @dataclass(frozen=True)
 class Fact:
-    """One line: what, how it is, and whether that should worry somebody."""
+    """One line: what, how it is, and whether that should worry somebody.
+
+    Without a label the text is a whole sentence.
+    """
 
     label: str
     text: str
@@ -62,7 +65,7 @@ def of_polls(snapshot: Snapshot, config: Config, now: float) -> Sequence[Fact]:
         last = f"{_ago(health.last_success, now)}, {_clock(health.last_success)}"
     facts = [Fact("Polls", pace), Fact("Last good poll", last)]
     if health.poll_duration is not None:
-        facts.append(Fact("Last poll took", f"{health.poll_duration:.3g} s"))
+        facts.append(Fact("Last poll took", f"{health.poll_duration:.2f} s"))
     failed = sum(health.errors.values())
     if failed and health.last_failure is not None:
         when = f"{failed:,}, the last one {_ago(health.last_failure, now)}"
@@ -91,9 +94,9 @@ def of_broker(snapshot: Snapshot, config: Config) -> Sequence[Fact]:
             title = "Nodes that hang" if state is NodeState.HANGING else "Nodes that do not run"
             facts.append(Fact(title, ", ".join(names), alarming=True))
     if fleet.polled_at is not None:
-        facts.append(Fact("Freshness", in_words(fleet.refresh_seconds)))
+        facts.append(Fact("", in_words(fleet.refresh_seconds)))
         advised = advice(fleet.refresh_seconds, config, fleet.clients)
-        facts += [Fact("Advice", sentence) for sentence in advised]
+        facts += [Fact("", sentence) for sentence in advised]
     return facts
 
 

@@ -55,7 +55,7 @@ _TABLE: tuple[tuple[str, str, str, str, Epoch | None], ...] = (
     ),
     ("packets-sent", "enable_packet_metrics", "Packets sent", "send_pkt", Epoch.CONNECTION),
     ("inflight", "enable_inflight_metrics", "In flight", "inflight_cnt", None),
-    ("subscriptions", "enable_subscription_count", "Subscriptions", "subscriptions_cnt", None),
+    ("subscriptions", "enable_subscription_count", "Subs", "subscriptions_cnt", None),
     ("queue", "enable_queue_metrics", "Queue", "mqueue_len", None),
     ("queue-dropped", "enable_queue_metrics", "Queue, dropped", "mqueue_dropped", Epoch.SESSION),
 )

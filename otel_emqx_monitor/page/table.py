@@ -105,8 +105,12 @@ class Table:
         cells = [
             tag("td", *self._names(client), class_="name"),
             _cell("State", state),
-            _cell("Connected", _NOT_KNOWN if since is None else in_words(self.now - since)),
-            _cell("Last seen", "now" if client.state is State.CONNECTED else ago),
+            _cell(
+                "Connected",
+                _NOT_KNOWN if since is None else in_words(self.now - since),
+                class_="time",
+            ),
+            _cell("Last seen", "now" if client.state is State.CONNECTED else ago, class_="time"),
             *(self._number(field, client) for field in self.fields),
         ]
         return tag("tr", *cells)
