@@ -1,18 +1,17 @@
 """Wires the parts together: a configuration in, a running agent out."""
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_emqx_monitor import freshness
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.config import Config, OtlpConfig, load
 from otel_emqx_monitor.deadline import Deadline
+from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.signals import stop_signal
-from otel_emqx_monitor.snapshot import Snapshot, Source
+from otel_emqx_monitor.snapshot import Source
 from otel_emqx_monitor.watching import Watch
 
 if TYPE_CHECKING:
@@ -73,13 +72,9 @@ class Agent:
         if serve:
             where, routes = config.prometheus, self._watch.routes
             reader = PrometheusReader(cache)
+            page = LandingPage(cache, reader, config)
             self._server = MetricsServer(
-                cache,
-                reader,
-                where.address,
-                where.port,
-                routes=routes,
-                remarks=partial(_remarks, config),
+                cache, reader, where.address, where.port, page=page, routes=routes
             )
 
     @property
@@ -119,15 +114,6 @@ class Agent:
         self._watch.stop()
         if self._server:
             self._server.stop()
-
-
-def _remarks(config: Config, snapshot: Snapshot) -> list[str]:
-    """Return what people should know of how fresh counters are; nothing before the first poll."""
-    fleet = snapshot.fleet
-    if fleet.polled_at is None:
-        return []
-    refresh = fleet.refresh_seconds
-    return [freshness.in_words(refresh), *freshness.advice(refresh, config, fleet.clients)]
 
 
 def run(config: Config, *, serve: bool, push: bool) -> None:

@@ -37,6 +37,9 @@ CALLBACK_WAIT_SECONDS = 5.0
 
 _LONGEST_BACKOFF_SECONDS = 30.0
 
+#: What readers are told of an exception that nobody foresaw: it may hold anything.
+_BUG = "the poll failed in a way that is a bug of this program; its log says more"
+
 #: A reader that comes every ``ttl`` seconds comes some milliseconds early at times: the last part
 #: of the ``ttl``, as a share of it, counts as over, else it would get the same poll twice.
 _EARLY_SHARE = 0.05
@@ -194,7 +197,7 @@ class SnapshotCache:
             self._failed(began, error.reason, str(error))
         except Exception as error:
             log.exception("the poll failed in a way that is a bug of this program")
-            self._failed(began, Reason.INTERNAL, repr(error))
+            self._failed(began, Reason.INTERNAL, repr(error), shown=_BUG)
         else:
             self._succeeded(began, poll, fleet)
 
@@ -215,13 +218,18 @@ class SnapshotCache:
             self._outage.end(self._clock())
             self._running = None
 
-    def _failed(self, began: float, reason: Reason, text: str) -> None:
+    def _failed(self, began: float, reason: Reason, text: str, shown: str | None = None) -> None:
         with self._lock:
             now = self._clock()
             errors = dict(self._snapshot.health.errors)
             errors[reason] += 1
             health = replace(
-                self._snapshot.health, up=False, poll_duration=now - began, errors=errors
+                self._snapshot.health,
+                up=False,
+                poll_duration=now - began,
+                errors=errors,
+                last_failure=time.time(),
+                last_error=shown or text,
             )
             self._snapshot = replace(self._snapshot, health=health)
             self._outage.go_on(now, text)

@@ -1,7 +1,6 @@
 """The agent's HTTP server: ``/metrics`` for Prometheus, ``/`` for people."""
 
 import asyncio
-import html
 import math
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -11,16 +10,15 @@ import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.listening import listen
+from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
-from otel_emqx_monitor.snapshot import Snapshot
-from otel_emqx_monitor.version import __version__
 
 #: What a scrape may wait for a poll when the scraper does not announce its timeout, in seconds;
 #: Prometheus' own default timeout is 10 s.
@@ -36,23 +34,6 @@ _MARGIN_SHARE, _MARGIN_SECONDS = 0.2, 0.5
 _KEEP_ALIVE_SECONDS = 75
 
 _LONGEST_HEADERS = 16 * 1024
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>otel-emqx-monitor</title>
-<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
-</head>
-<body style="font-family: sans-serif; max-width: 40em; margin: 2em auto; padding: 0 1em">
-<h1>otel-emqx-monitor {version}</h1>
-<p>Watches {count} MQTT clients of the EMQX broker <strong>{broker}</strong>.</p>
-{remarks}
-<p><a href="metrics">Metrics</a> for Prometheus.</p>
-</body>
-</html>
-"""
-
-#: What to tell people about a snapshot.
-Remarks = Callable[[Snapshot], Sequence[str]]
 
 
 class _Connection(H11Protocol):
@@ -76,8 +57,8 @@ class MetricsServer:
         reader: what renders them.
         address: IPv4 or IPv6 address or host name; ``::`` takes both families.
         port: TCP port, 0 for any free one.
+        page: what answers ``/``; without it there is nothing for people.
         routes: what else to serve.
-        remarks: what the page for people says of a snapshot, one sentence each.
 
     Raises:
         ListenError: the address cannot be had.
@@ -90,17 +71,14 @@ class MetricsServer:
         address: str,
         port: int,
         *,
+        page: LandingPage | None = None,
         routes: Sequence[Route] = (),
-        remarks: Remarks = lambda _snapshot: (),
     ) -> None:
         self._sockets = listen(address, port)
-        app = Starlette(
-            routes=[
-                Route("/metrics", _metrics(source, reader)),
-                Route("/", _landing_page(source, remarks)),
-                *routes,
-            ]
-        )
+        served = [Route("/metrics", _metrics(source, reader)), *routes]
+        if page is not None:
+            served.append(Route("/", page.answer))
+        app = Starlette(routes=served)
         config = uvicorn.Config(
             app,
             http=_Connection,
@@ -202,18 +180,3 @@ async def _each(parts: list[bytes]) -> AsyncIterator[bytes]:
 async def _wait(poll: "Future[None]", seconds: float) -> None:
     """Wait for ``poll`` but never longer; it goes on behind an answer that does not wait."""
     await asyncio.wait([asyncio.wrap_future(poll)], timeout=seconds)
-
-
-def _landing_page(source: SnapshotCache, remarks: Remarks) -> Endpoint:
-    async def landing_page(_request: Request) -> Response:
-        snapshot = source.current()
-        return HTMLResponse(
-            _PAGE.format(
-                version=__version__,
-                count=len(snapshot.fleet.clients),
-                broker=html.escape(snapshot.broker),
-                remarks="\n".join(f"<p>{html.escape(one)}</p>" for one in remarks(snapshot)),
-            )
-        )
-
-    return landing_page

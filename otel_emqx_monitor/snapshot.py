@@ -18,13 +18,17 @@ class Health:
 
     ``up``: whether the last poll succeeded. ``last_success``: when the last good poll ended,
     seconds since the epoch. ``poll_duration``: seconds the last poll took, good or failed.
-    ``errors``: failed polls since the start, by reason; every reason is present.
+    ``errors``: failed polls since the start, by reason; every reason is present. ``last_failure``:
+    when the last failed poll ended, seconds since the epoch. ``last_error``: why it failed, one
+    line for a person, never with a credential; both stay when EMQX answers again.
     """
 
     up: bool | None
     last_success: float | None
     poll_duration: float | None
     errors: Mapping[Reason, int]
+    last_failure: float | None = None
+    last_error: str | None = None
 
 
 class Outcome(StrEnum):

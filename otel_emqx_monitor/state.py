@@ -59,6 +59,7 @@ class Store:
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self.write_errors = 0
+        self.written_at: float | None = None
 
     def open(self) -> Restored:
         """Open the file and return what it holds; nothing when it is new, damaged or not ours.
@@ -92,6 +93,7 @@ class Store:
             except (OSError, sqlite3.Error) as error:
                 self._note_failure(error)
             else:
+                self.written_at = time.time()
                 self._outage.end(time.monotonic())
 
     def save_some(
@@ -110,6 +112,7 @@ class Store:
             except (OSError, sqlite3.Error) as error:
                 self._note_failure(error)
             else:
+                self.written_at = time.time()
                 self._written.update((one.client_id, one) for one in clients)
 
     def close(self) -> None:

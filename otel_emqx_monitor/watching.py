@@ -64,7 +64,7 @@ class Watch:
             config.emqx.alias,
             self._client.poll,
             self._assess,
-            self._with_errors(self._tracker.initial),
+            self._with_writes(self._tracker.initial),
             Freshness(
                 config.prometheus.ttl_seconds,
                 config.stale_after_seconds,
@@ -108,7 +108,7 @@ class Watch:
             fleet = self._tracker.apply(poll)
             if self._store is not None:
                 self._store.save(fleet)
-            return self._with_errors(fleet)
+            return self._with_writes(fleet)
 
     def _hear(self, events: Sequence[Event]) -> None:
         with self._working:
@@ -123,12 +123,14 @@ class Watch:
             self._store.save_some(clients, heard.keys, forget=heard.forget)
         fleet = self._tracker.heard(time.time()) if heard.clients else None
         if fleet is not None:
-            self.cache.publish(self._with_errors(fleet))
+            self.cache.publish(self._with_writes(fleet))
 
-    def _with_errors(self, fleet: Fleet) -> Fleet:
+    def _with_writes(self, fleet: Fleet) -> Fleet:
         if self._store is None:
             return fleet
-        return replace(fleet, write_errors=self._store.write_errors)
+        return replace(
+            fleet, write_errors=self._store.write_errors, written_at=self._store.written_at
+        )
 
 
 def _receivers(config: Config, apply: Callable[[Sequence[Event]], None]) -> "Receivers":

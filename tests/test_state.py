@@ -82,6 +82,7 @@ def saved(path: Path, *fleets: Fleet) -> Restored:
         for one in fleets:
             writing.save(one)
         assert writing.write_errors == 0
+        assert (writing.written_at is not None) == bool(fleets)
     with store(path) as (_, restored):
         return restored
 
