@@ -8,7 +8,7 @@ from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.config import Config, OtlpConfig, load
 from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
-from otel_emqx_monitor.server import MetricsServer
+from otel_emqx_monitor.server import Access, MetricsServer
 from otel_emqx_monitor.signals import stop_signal
 from otel_emqx_monitor.snapshot import Source
 from otel_emqx_monitor.watching import Watch
@@ -71,7 +71,11 @@ class Agent:
         if serve:
             where, routes = config.prometheus, self._watch.routes
             reader = PrometheusReader(cache)
-            self._server = MetricsServer(cache, reader, where.address, where.port, routes)
+            file = where.web_config_file
+            access = Access(None if file is None else Path(file), where.max_connections)
+            self._server = MetricsServer(
+                cache, reader, where.address, where.port, routes, access=access
+            )
 
     @property
     def url(self) -> str:
