@@ -147,7 +147,7 @@ class MetricsServer:
         config.load()
         if live is not None and live.tls:
             config.ssl = LiveContext.of(live)
-        self._server = LimitedServer(config, access.patience)
+        self._server = LimitedServer(config, access.patience, self._places)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     @property

@@ -7,12 +7,18 @@ does not read its answer. `Connection` puts an end to these.
 
 import asyncio
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
+
+from otel_emqx_monitor.web.door import Places
+
+#: How long the end of connections that were cut off may take, in seconds.
+_CUT_OFF_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -121,9 +127,10 @@ class Connection(H11Protocol):
 class LimitedServer(uvicorn.Server):
     """uvicorn's server on sockets that listen already, with `Connection` for connections."""
 
-    def __init__(self, config: uvicorn.Config, patience: Patience) -> None:
+    def __init__(self, config: uvicorn.Config, patience: Patience, places: Places) -> None:
         super().__init__(config)
         self._patience = patience
+        self._places = places
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections: as uvicorn does, which cannot limit handshakes of TLS."""
@@ -143,3 +150,12 @@ class LimitedServer(uvicorn.Server):
             for listening in sockets or ()
         ]
         self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let answers under way finish, and cut off what is left: uvicorn forgets handshakes."""
+        await super().shutdown(sockets)
+        self._places.cut_off()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CUT_OFF_SECONDS):
+                while self._places.taken:  # noqa: ASYNC110 (sockets have no event for their end)
+                    await asyncio.sleep(0.005)

@@ -30,31 +30,45 @@ class Places:
     """
 
     def __init__(self, most: int) -> None:
-        self.taken = 0
+        self._taken: set[socket.socket] = set()
         self.most = _within_file_limit(most)
         self._full = False
         self._exhausted = False
         self._spare = os.open(os.devnull, os.O_RDONLY)
 
-    def take(self) -> bool:
-        """Take a place if there is one."""
-        if self.taken >= self.most:
-            if not self._full:
-                log.warning(
-                    "%d connections to the HTTP server are open, which is all it takes: further"
-                    " ones are closed; see who opens them, or raise prometheus.max_connections",
-                    self.taken,
-                )
-            self._full = True
-            return False
-        self.taken += 1
-        return True
+    @property
+    def taken(self) -> int:
+        """How many connections are open."""
+        return len(self._taken)
 
-    def give_back(self) -> None:
-        """Note that a connection has ended."""
-        self.taken -= 1
+    def has_one(self) -> bool:
+        """Whether there is a place for one more; the log says when there is none."""
+        if self.taken < self.most:
+            return True
+        if not self._full:
+            log.warning(
+                "%d connections to the HTTP server are open, which is all it takes: further ones"
+                " are closed; see who opens them, or raise prometheus.max_connections",
+                self.taken,
+            )
+        self._full = True
+        return False
+
+    def take(self, connection: socket.socket) -> None:
+        """Note that a connection is open."""
+        self._taken.add(connection)
+
+    def give_back(self, connection: socket.socket) -> None:
+        """Note that a connection has ended; one that has ended already changes nothing."""
+        self._taken.discard(connection)
         if self.taken <= self.most // 2:  # not at each that goes and comes
             self._full = False
+
+    def cut_off(self) -> None:
+        """End all connections; whoever reads or writes them sees that and closes them."""
+        for connection in list(self._taken):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def note_success(self) -> None:
         """Note that there was a file for a connection."""
@@ -113,7 +127,7 @@ class Door(socket.socket):
             self._places.turn_away(super().accept, error)
             raise ConnectionAbortedError from None
         self._places.note_success()
-        if not self._places.take():
+        if not self._places.has_one():
             connection.close()
             raise ConnectionAbortedError
         return _Connection(connection, self._places), address
@@ -123,14 +137,13 @@ class _Connection(socket.socket):
     def __init__(self, accepted: socket.socket, places: Places) -> None:
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
         super().__init__(family, kind, protocol, fileno=accepted.detach())
-        self._places: Places | None = places
+        self._places = places
+        places.take(self)
 
     def close(self) -> None:
         """Close it, and give its place back."""
-        places, self._places = self._places, None
         super().close()
-        if places is not None:
-            places.give_back()
+        self._places.give_back(self)
 
 
 def _within_file_limit(connections: int) -> int:
