@@ -156,6 +156,11 @@ class MetricsServer:
         host, port = self._sockets[0].getsockname()[:2]
         return f"http{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}/"
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._places.taken
+
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()

@@ -17,6 +17,9 @@ from uvicorn.server import ServerState
 
 from otel_emqx_monitor.web.door import Places
 
+#: A head may be longer than allowed by less than this.
+_PART_BYTES = 4096
+
 #: How long the end of connections that were cut off may take, in seconds.
 _CUT_OFF_SECONDS = 0.5
 
@@ -66,7 +69,12 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent."""
-        super().data_received(data)
+        # h11 looks at the length of a head only while that is not complete, so it gets it in parts.
+        while len(data) > _PART_BYTES and not self._answering and not self.transport.is_closing():
+            super().data_received(data[:_PART_BYTES])
+            data = data[_PART_BYTES:]
+        if not self.transport.is_closing():
+            super().data_received(data)
         if self._answering:
             self._end_wait_for_head()
         else:
@@ -77,7 +85,8 @@ class Connection(H11Protocol):
         super().on_response_complete()
         if not self.flow.write_paused:
             self._end_wait_for_reader()
-        if self.conn.their_state is h11.SEND_BODY and not self._answering:
+        unfinished = self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]
+        if unfinished and not self._answering:
             self._wait_for_head()
 
     def pause_writing(self) -> None:

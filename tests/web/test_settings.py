@@ -1,3 +1,4 @@
+import ssl
 from typing import Any
 
 import pytest
@@ -136,8 +137,6 @@ def test_no_secret_is_in_a_refusal(files: Files) -> None:
 
 
 def test_suites_are_all_openssl_s(files: Files) -> None:
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for suite in SUITES.values():
         context.set_ciphers(suite)
