@@ -87,6 +87,7 @@ def _rest(plan: Plan, results: Results) -> Iterator[list[str]]:
         yield row(f"whole poll over a socket: {NAMES[poll.who]}{note}", poll)
     yield row("the whole agent: start, 10 polls with pushes and scrapes", plan.memory)
     yield row("the same, both text and OpenMetrics scraped", plan.memory_of_both)
+    yield row("many scrapers at once, from the start of the agent on", plan.crowd)
     yield row("`--version`", plan.version)
 
 

@@ -16,8 +16,14 @@ from benchmarks.results import Case, Results
 _TOO_LONG, _LONG = 900.0, 60.0
 
 #: How often a process measures, in full and when it has to be quick; for some cases it is how many
-#: polls, or tens of rounds. These are not repeated.
-_COUNTS = {"churn": (30, 2), "memory": (10, 2), "memory-both": (10, 2), "grpc": (1, 1)}
+#: polls, or tens of rounds, or scrapers. These are not repeated.
+_COUNTS = {
+    "churn": (30, 2),
+    "crowd": (500, 50),
+    "memory": (10, 2),
+    "memory-both": (10, 2),
+    "grpc": (1, 1),
+}
 _OTHERS = (3, 1)
 
 

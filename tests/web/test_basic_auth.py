@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from otel_emqx_monitor.server import Access, MetricsServer
 from otel_emqx_monitor.web.basic_auth import Passwords, TooBusy, credentials_in
+from tests.faults.inprocess import running
+from tests.processes import settings
 from tests.web.serving import OTHER_HASH, SECRET_HASH, Files, serving
 
 USERS = {"alice": SecretStr(SECRET_HASH), "bób": SecretStr(OTHER_HASH)}
@@ -189,3 +191,18 @@ def test_credentials_are_taken_from_one_header_of_the_right_scheme(
     values: list[bytes], expected: tuple[bytes, bytes] | None
 ) -> None:
     assert credentials_in([(b"authorization", value) for value in values]) == expected
+
+
+def test_events_need_their_token_and_no_password(tmp_path: Path) -> None:
+    path = Files(tmp_path).write({"basic_auth_users": {"alice": SECRET_HASH}})
+    config = settings("http://127.0.0.1:9/api/", prometheus={"web_config_file": str(path)})
+    config["events"] = {"webhook": {"token": "token-of-events"}}
+    with running(config) as url:
+
+        def status(authorization: str | bytes) -> int:
+            headers = {"Authorization": authorization}
+            return requests.post(url + "events", b"{}", headers=headers, timeout=20).status_code
+
+        assert status("Bearer token-of-events") == 204
+        assert status("Bearer another") == 401
+        assert status(b"Basic " + b64encode(b"alice:secret")) == 401
