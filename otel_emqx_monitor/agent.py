@@ -9,7 +9,7 @@ from otel_emqx_monitor.config import Config, OtlpConfig, load
 from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
-from otel_emqx_monitor.server import MetricsServer
+from otel_emqx_monitor.server import Access, MetricsServer
 from otel_emqx_monitor.signals import stop_signal
 from otel_emqx_monitor.snapshot import Source
 from otel_emqx_monitor.watching import Watch
@@ -72,9 +72,15 @@ class Agent:
         if serve:
             where, routes = config.prometheus, self._watch.routes
             reader = PrometheusReader(cache)
-            page = LandingPage(cache, reader, config)
+            file = where.web_config_file
             self._server = MetricsServer(
-                cache, reader, where.address, where.port, page=page, routes=routes
+                cache,
+                reader,
+                where.address,
+                where.port,
+                page=LandingPage(cache, reader, config),
+                routes=routes,
+                access=Access(None if file is None else Path(file), where.max_connections),
             )
 
     @property

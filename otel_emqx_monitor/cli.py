@@ -1,5 +1,6 @@
 """The commands: options in, messages and exit codes out."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from otel_emqx_monitor.version import __version__
 if TYPE_CHECKING:
     from otel_emqx_monitor.config import Config
     from otel_emqx_monitor.emqx.broker import Broker
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -129,8 +132,11 @@ def run() -> None:
 
 def _run(config: "Config", *, serve: bool, push: bool) -> None:
     from otel_emqx_monitor import agent
+    from otel_emqx_monitor.config.exposure import exposure
 
     _start_logging()
+    if (warning := exposure(_recall("cfg"))) is not None:
+        log.warning("%s", warning)
     agent.run(config, serve=serve, push=push)
 
 

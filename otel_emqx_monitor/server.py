@@ -2,23 +2,37 @@
 
 import asyncio
 import math
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
+from otel_emqx_monitor.config import ConfigError, Problem
+from otel_emqx_monitor.config.files import FileRefused
+from otel_emqx_monitor.events import webhook
 from otel_emqx_monitor.listening import listen
 from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
+from otel_emqx_monitor.web.basic_auth import WebGuard
+from otel_emqx_monitor.web.connection import LimitedServer, Patience
+from otel_emqx_monitor.web.door import Door, Places
+from otel_emqx_monitor.web.live import LiveContext, LiveWebConfig
+
+#: Asked for without a password: probes of Kubernetes and load balancers would need one in clear
+#: text in their definitions, and a changed password would look like a dead process. Events have a
+#: token of their own, and a request carries only one of the two.
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", webhook.PATH})
 
 #: What a scrape may wait for a poll when the scraper does not announce its timeout, in seconds;
 #: Prometheus' own default timeout is 10 s.
@@ -35,18 +49,31 @@ _KEEP_ALIVE_SECONDS = 75
 
 _LONGEST_HEADERS = 16 * 1024
 
+#: Of what a client has not read yet no more than this is held for it.
+_CHUNK_BYTES = 64 * 1024
 
-class _Connection(H11Protocol):
-    """uvicorn's connection; what is not HTTP ends an answer that is under way, without a trace."""
+#: Expositions that are made at once; more would only take turns.
+_RENDERINGS = 2
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, unless an answer to what came before has begun: then end it."""
-        if self.conn.our_state is h11.IDLE:
-            super().send_400_response(msg)
-            return
-        self.cycle.disconnected = True
-        self.cycle.message_event.set()
-        self.transport.close()
+_PATIENCE = Patience()
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may ask the HTTP server, and how much.
+
+    Args:
+        web_config_file: TLS and passwords, see ``web.settings``; ``None`` for plain HTTP.
+        max_connections: how many connections may be open at once.
+        patience: how long to wait for a client.
+    """
+
+    web_config_file: Path | None = None
+    max_connections: int = 1024
+    patience: Patience = _PATIENCE
+
+
+_EVERYBODY = Access()
 
 
 class MetricsServer:
@@ -59,12 +86,14 @@ class MetricsServer:
         port: TCP port, 0 for any free one.
         page: what answers ``/``; without it there is nothing for people.
         routes: what else to serve.
+        access: who may ask, and how much.
 
     Raises:
         ListenError: the address cannot be had.
+        ConfigError: the web configuration file cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913 (the parts that the agent wires together)
+    def __init__(  # noqa: PLR0913 (what is served, where, to whom)
         self,
         source: SnapshotCache,
         reader: PrometheusReader,
@@ -73,15 +102,20 @@ class MetricsServer:
         *,
         page: LandingPage | None = None,
         routes: Sequence[Route] = (),
+        access: Access = _EVERYBODY,
     ) -> None:
-        self._sockets = listen(address, port)
+        live = _live(access.web_config_file)
+        self._tls = live is not None and live.tls
+        listening = listen(address, port)
+        self._places = Places(access.max_connections)
+        self._sockets: list[socket.socket] = [Door(one, self._places) for one in listening]
         served = [Route("/metrics", _metrics(source, reader)), *routes]
         if page is not None:
             served.append(Route("/", page.answer))
         app = Starlette(routes=served)
         config = uvicorn.Config(
-            app,
-            http=_Connection,
+            WebGuard(app, live.current, OPEN_PATHS) if live else app,
+            http="h11",
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -93,14 +127,22 @@ class MetricsServer:
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=_LONGEST_HEADERS,
         )
-        self._server = uvicorn.Server(config)
+        config.load()
+        if live is not None and live.tls:
+            config.ssl = LiveContext.of(live)
+        self._server = LimitedServer(config, access.patience, self._places)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     @property
     def url(self) -> str:
-        """Where people find it: ``http://host:port/``."""
+        """Where people find it: ``http://host:port/``, or ``https:`` with TLS."""
         host, port = self._sockets[0].getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        return f"http{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._places.taken
 
     def start(self) -> None:
         """Begin to answer."""
@@ -113,9 +155,17 @@ class MetricsServer:
             self._thread.join(timeout=2)
         for listening in self._sockets:
             listening.close()
+        self._places.close()
 
     def _run(self) -> None:
         self._server.run(sockets=self._sockets)
+
+
+def _live(file: Path | None) -> LiveWebConfig | None:
+    try:
+        return None if file is None else LiveWebConfig(file)
+    except FileRefused as refused:
+        raise ConfigError(str(file), [Problem("", str(refused))]) from None
 
 
 def scrape_wait(announced: str | None) -> float:
@@ -147,6 +197,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def _metrics(source: SnapshotCache, reader: PrometheusReader) -> Endpoint:
+    turns = asyncio.Semaphore(_RENDERINGS)
+
     async def metrics(request: Request) -> Response:
         headers = request.headers
         poll = source.refresh()
@@ -158,7 +210,8 @@ def _metrics(source: SnapshotCache, reader: PrometheusReader) -> Endpoint:
         def render() -> list[bytes]:
             return reader.render(source.current(), output, compress=compress)
 
-        parts = await asyncio.wrap_future(background.start("render", render))
+        async with turns:
+            parts = await asyncio.wrap_future(background.start("render", render))
         answer = {
             "Content-Length": str(sum(map(len, parts))),
             "Content-Type": output.content_type,
@@ -171,10 +224,12 @@ def _metrics(source: SnapshotCache, reader: PrometheusReader) -> Endpoint:
     return metrics
 
 
-async def _each(parts: list[bytes]) -> AsyncIterator[bytes]:
-    """Send the parts as they are: to join them would copy all of an exposition."""
+async def _each(parts: list[bytes]) -> AsyncIterator[memoryview]:
+    """Send the parts as they are, piece by piece: all readers share one exposition."""
     for part in parts:
-        yield part
+        view = memoryview(part)
+        for begin in range(0, len(part), _CHUNK_BYTES):
+            yield view[begin : begin + _CHUNK_BYTES]
 
 
 async def _wait(poll: "Future[None]", seconds: float) -> None:

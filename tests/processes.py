@@ -26,7 +26,7 @@ from otel_emqx_monitor.simulator import DEFAULT_KEY, DEFAULT_SECRET
 T = TypeVar("T")
 
 _ROOT = Path(__file__).parents[1]
-_SERVING = re.compile(r" on (http://\S+/)metrics$")
+_SERVING = re.compile(r" on (https?://\S+/)metrics$")
 
 #: Far longer than anything takes here: reaching it means that something hangs.
 PATIENCE_SECONDS = 30.0
@@ -64,6 +64,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> str:
     """Write ``config`` as YAML and return the path, ready to be an argument."""
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(dict(config), allow_unicode=True), encoding="utf-8")
+    path.chmod(0o600)  # as it should be where a secret is in it
     return str(path)
 
 

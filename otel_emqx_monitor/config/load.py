@@ -17,7 +17,8 @@ from otel_emqx_monitor.config.model import Config
 from otel_emqx_monitor.config.standard import default_endpoint, follow_variables
 from otel_emqx_monitor.text import printable
 
-_LARGEST_FILE: Final = 64 * 1024 * 1024
+#: The largest configuration, in bytes.
+LARGEST_FILE: Final = 64 * 1024 * 1024
 
 # Stands where a value of the section `otlp` has a problem already.
 _REFUSED: Final = "refused"
@@ -87,7 +88,7 @@ def _expanded(path: Path) -> Path:
 
 def _read(file: Path, problems: Problems, *, is_default: bool) -> dict[str, object]:
     try:
-        text = read_text(file, _LARGEST_FILE)
+        text = read_text(file, LARGEST_FILE)
     except FileRefused as refused:
         missing = is_default and not _exists(file)
         found = _nothing_at_default() if missing else [Problem("", str(refused))]
