@@ -45,6 +45,11 @@ class Merger:
         self._waiting: deque[tuple[float, Event]] = deque()  # since when each of them waits
         self._heard: dict[tuple[str, str, str], float] = {}  # in the order of their times
 
+    def take_over(self, earlier: "Merger") -> None:
+        """Take the messages that wait and the memory of what has come from ``earlier``."""
+        self._waiting = earlier._waiting
+        self._heard = earlier._heard
+
     def hear(self, events: Iterable[Event]) -> Sequence[Client]:
         """Take events in, and return the clients that changed by them or by those that waited."""
         now = self._clock()

@@ -12,10 +12,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.listening import listen
+from otel_emqx_monitor.pulse import Pulse
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
 from otel_emqx_monitor.version import __version__
 
@@ -31,6 +33,9 @@ _MARGIN_SHARE, _MARGIN_SECONDS = 0.2, 0.5
 
 #: Prometheus' default interval is a minute; a connection should outlive it.
 _KEEP_ALIVE_SECONDS = 75
+
+#: How often the loop notes that it turns, in seconds.
+_TURN_SECONDS = 5
 
 _LONGEST_HEADERS = 16 * 1024
 
@@ -71,15 +76,11 @@ class MetricsServer:
         routes: Sequence[Route] = (),
     ) -> None:
         self._sockets = listen(address, port)
-        app = Starlette(
-            routes=[
-                Route("/metrics", _metrics(source, reader)),
-                Route("/", _landing_page(source)),
-                *routes,
-            ]
-        )
+        self.pulse = Pulse("answers HTTP")
+        self.show(source, reader, routes)
         config = uvicorn.Config(
-            app,
+            self._answer,
+            interface="asgi3",  # as it would not find out for a method
             http="h11",
             ws="none",
             lifespan="off",
@@ -91,6 +92,8 @@ class MetricsServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=_LONGEST_HEADERS,
+            callback_notify=self._turn,
+            timeout_notify=_TURN_SECONDS,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
@@ -101,8 +104,21 @@ class MetricsServer:
         host, port = self._sockets[0].getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
+    def show(
+        self, source: SnapshotCache, reader: PrometheusReader, routes: Sequence[Route] = ()
+    ) -> None:
+        """Serve this from now on; answers under way go on with what was served before."""
+        self._app = Starlette(
+            routes=[
+                Route("/metrics", _metrics(source, reader)),
+                Route("/", _landing_page(source)),
+                *routes,
+            ]
+        )
+
     def start(self) -> None:
         """Begin to answer."""
+        self.pulse.turn(_TURN_SECONDS)
         self._thread.start()
 
     def stop(self) -> None:
@@ -115,6 +131,13 @@ class MetricsServer:
 
     def _run(self) -> None:
         self._server.run(sockets=self._sockets)
+        self.pulse.end()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _turn(self) -> None:
+        self.pulse.turn(_TURN_SECONDS)
 
 
 def scrape_wait(announced: str | None) -> float:

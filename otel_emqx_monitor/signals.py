@@ -1,9 +1,9 @@
-"""How a command learns that it should end."""
+"""How a command learns that it should end, or read its configuration again."""
 
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -21,11 +21,16 @@ class WaitForStop(Protocol):
 
 @contextmanager
 def stop_signal() -> Iterator["WaitForStop"]:
-    """Give what waits for SIGTERM or SIGINT; only in the main thread."""
+    """Give what waits for SIGTERM or SIGINT; only in the main thread.
+
+    A second one ends the process at once: whoever sends it will not wait for the first.
+    """
     stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopped.set()
+        for each in before:  # by the system, even if this thread is busy
+            signal.signal(each, signal.SIG_DFL)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -33,6 +38,27 @@ def stop_signal() -> Iterator["WaitForStop"]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hangup_signal() -> Iterator[Callable[[], bool]]:
+    """Give what tells whether a SIGHUP has come since last asked; only in the main thread."""
+    hung_up = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        hung_up.set()
+
+    def has_come() -> bool:
+        came = hung_up.is_set()
+        if came:
+            hung_up.clear()
+        return came
+
+    before = signal.signal(signal.SIGHUP, note)
+    try:
+        yield has_come
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _wait(stopped: threading.Event, seconds: float = math.inf) -> bool:

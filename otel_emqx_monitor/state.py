@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -60,6 +61,10 @@ class Store:
         self._file: tuple[int, int] | None = None
         self.write_errors = 0
 
+    def is_open_at(self, path: Path) -> bool:
+        """Whether this is the file at ``path``, by whatever name, and could be opened."""
+        return self._lock is not None and self._path.resolve() == path.resolve()
+
     def open(self) -> Restored:
         """Open the file and return what it holds; nothing when it is new, damaged or not ours.
 
@@ -93,6 +98,20 @@ class Store:
                 self._note_failure(error)
             else:
                 self._outage.end(time.monotonic())
+
+    def go_on_from(self, earlier: "Store | None", counted: Counted | None, fleet: Fleet) -> None:
+        """Keep what ``fleet`` remembers from now on, as ``earlier`` did, which may be this one.
+
+        In a file of its own it is written at once: nobody else keeps it any more.
+        """
+        if earlier is self:
+            with self._busy:
+                if counted != self._counted:
+                    self._counted, self._written = counted, None
+            return
+        if earlier is not None:
+            self.write_errors += earlier.write_errors
+        self.save(replace(fleet, polled_at=fleet.remembered_at))
 
     def save_some(self, clients: Sequence[Client]) -> None:
         """Write these clients, of which events have told since the last poll was written.
