@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 #: a file that it names may have come, or a port may be free. In looks.
 _LOOKS_BETWEEN_TRIES = 15
 
-#: What tells a file from what was at its path before; ``None`` when there is none.
+#: What tells a file from what was at its path before; ``None`` when there is none. Of a folder it
+#: changes when files come or go.
 _Identity = tuple[int, int, int, int, int] | None
 
 

@@ -22,18 +22,14 @@ class Reordering:
         before, now = before or nothing, now or nothing
         self._connection = _places(before.connection, now.connection)
         self._session = _places(before.session, now.session)
-        self._is_needed = before != now
 
     def connection(self, tally: Tally | None) -> Tally | None:
-        """Return the tally of a connection; the same object when nothing has changed."""
-        return self._reordered(tally, self._connection)
+        """Return the tally of a connection."""
+        return None if tally is None else _reordered(tally, self._connection)
 
     def session(self, tally: Tally | None) -> Tally | None:
         """Return the tally of a session, ``None`` when nothing is counted for sessions."""
-        return self._reordered(tally, self._session) if self._session else None
-
-    def _reordered(self, tally: Tally | None, places: Sequence[int | None]) -> Tally | None:
-        return _reordered(tally, places) if tally is not None and self._is_needed else tally
+        return _reordered(tally, self._session) if tally and self._session else None
 
 
 def _places(before: Sequence[str], now: Sequence[str]) -> list[int | None]:

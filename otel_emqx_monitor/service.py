@@ -16,7 +16,7 @@ from otel_emqx_monitor.systemd import Systemd
 log = logging.getLogger(__name__)
 
 #: How often the main thread looks at signals, and at the files, in seconds.
-_TICK_SECONDS, _LOOK_SECONDS = 0.5, 2.0
+_TICK_SECONDS, _LOOK_SECONDS = 0.25, 2.0
 
 
 @dataclass(frozen=True)

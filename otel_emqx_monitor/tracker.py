@@ -104,7 +104,9 @@ class Tracker:
         Clients keep what is remembered of them and how they are. Those that nobody selects any more
         are gone; those that are new, or known from a file alone, are unknown until the next poll.
         """
-        order = Reordering(earlier._habits.counted, self._habits.counted)
+        order: Reordering | None = None
+        if earlier._habits.counted != self._habits.counted:
+            order = Reordering(earlier._habits.counted, self._habits.counted)
         self._clients = {
             one: msgspec.structs.replace(client, state=State.UNKNOWN)
             for one, client in self._clients.items()
@@ -130,7 +132,7 @@ class Tracker:
             revision=self._next_revision(),
         )
 
-    def _continued(self, before: Client, order: Reordering, habits: Habits) -> Client | None:
+    def _continued(self, before: Client, order: Reordering | None, habits: Habits) -> Client | None:
         memory = before.memory
         watched = self._selection.match(
             before.client_id, memory.row.username if memory.row else None
@@ -143,8 +145,8 @@ class Tracker:
             memory.since,
             memory.last_seen,
             memory.row,
-            order.connection(memory.connection),
-            order.session(memory.session),
+            order.connection(memory.connection) if order else memory.connection,
+            order.session(memory.session) if order else memory.session,
             disconnections=memory.disconnections,
         )
         if habits.info:  # else the row has not the attributes

@@ -14,7 +14,7 @@ import pytest
 
 from otel_emqx_monitor.emqx.rows import Row
 from otel_emqx_monitor.epochs import Spell, Tally
-from otel_emqx_monitor.fleet import Client, Counted, Fleet, Memory, State, Watched
+from otel_emqx_monitor.fleet import REASONS, Client, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.state import Store
 from otel_emqx_monitor.statefile import Remembered, Restored, Unusable, read
 
@@ -86,6 +86,14 @@ def test_a_new_file_holds_nothing(path: Path) -> None:
     with store(path) as (_, restored):
         assert not restored.clients
         assert restored.polled_at is None
+
+
+def test_how_often_events_said_that_a_client_left_comes_back(path: Path) -> None:
+    counted = (2,) + (0,) * (len(REASONS) - 1)
+    one = client("a")
+    told = msgspec.structs.replace(one.memory, disconnections=counted)
+    [remembered] = saved(path, fleet(msgspec.structs.replace(one, memory=told))).clients
+    assert remembered.memory.disconnections == counted
 
 
 def test_memory_comes_back_as_it_was(path: Path) -> None:
