@@ -1,5 +1,6 @@
 """Wires the parts together: a configuration in, a running agent out."""
 
+import gc
 import logging
 import time
 from collections.abc import Collection, Sequence
@@ -155,6 +156,7 @@ class Agent:
         self._push(target)
         log.info("a new configuration is in force: %s", self.watching)
         self._warn()
+        gc.collect()  # what the one before held is in cycles; of many clients it is much
 
     def note_reload(self, *, successful: bool) -> None:
         """Let metrics tell whether the configuration on disk is good, without one taking over."""

@@ -1,6 +1,7 @@
 """How a command learns that it should end, or read its configuration again."""
 
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from types import FrameType
 from typing import Protocol
 
 from otel_emqx_monitor.deadline import Deadline
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class WaitForStop(Protocol):
@@ -29,10 +32,12 @@ def stop_signal() -> Iterator["WaitForStop"]:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopped.set()
-        for each in before:  # by the system, even if this thread is busy
-            signal.signal(each, signal.SIG_DFL)
+        # By the system, even if this thread is busy; but it spares PID 1, as in a container.
+        at_once = _end_at_once if os.getpid() == 1 else signal.SIG_DFL
+        for each in _STOPPING:
+            signal.signal(each, at_once)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
         yield partial(_wait, stopped)
     finally:
@@ -59,6 +64,10 @@ def hangup_signal() -> Iterator[Callable[[], bool]]:
         yield has_come
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 def _wait(stopped: threading.Event, seconds: float = math.inf) -> bool:

@@ -5,6 +5,7 @@ In this process, with real sockets; ``test_service`` has the same with processes
 
 import socket
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -398,6 +399,17 @@ def test_a_schedule_begins_changes_and_ends(desk: Desk) -> None:
     desk.reload(prometheus=FRESH)
     desk.fleet.replace([row()])
     assert desk.scrape().by("connected", "client_id") == {"dev-a": 1, "never-seen": 0}
+
+
+def test_nothing_is_left_of_the_configuration_before(desk: Desk) -> None:
+    desk.start(prometheus=FRESH, **EVENTS)
+    desk.scrape()
+    assert desk.agent is not None
+    before = weakref.ref(desk.agent._watch)
+    desk.reload(prometheus=FRESH, max_clients=7, **EVENTS)
+    desk.scrape()
+    assert post(desk) == 204
+    assert before() is None
 
 
 def test_old_threads_end(desk: Desk) -> None:

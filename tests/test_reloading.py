@@ -218,6 +218,18 @@ def test_what_the_agent_cannot_do_leaves_the_old_one_in_force_until_it_can(
     assert desk.agent.successful
 
 
+def test_a_bug_is_told_with_its_traceback_and_the_agent_goes_on(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    reloader = desk.begin()
+    desk.agent.refuses = ZeroDivisionError("oh")
+    desk.write("two")
+    reloader.reload()
+    assert not desk.agent.successful
+    assert [record.exc_info is not None for record in caplog.records] == [True, False, False]
+    assert caplog.messages[0] == "the reload failed in a way that is a bug of this program"
+
+
 def test_a_deleted_file_is_a_bad_configuration(desk: Desk) -> None:
     reloader = desk.begin()
     desk.file.unlink()
