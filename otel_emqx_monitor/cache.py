@@ -25,7 +25,7 @@ from otel_emqx_monitor.emqx.errors import Closed, EmqxError, Reason
 from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Fleet
 from otel_emqx_monitor.outage import Outage
-from otel_emqx_monitor.snapshot import Health, Pushes, Snapshot
+from otel_emqx_monitor.snapshot import Health, Pushes, Reload, Snapshot
 
 if TYPE_CHECKING:
     from otel_emqx_monitor.events.receivers import EventsView
@@ -175,6 +175,42 @@ class SnapshotCache:
         """Make ``pushes`` part of this and all later snapshots."""
         with self._lock:
             self._snapshot = replace(self._snapshot, pushes=pushes)
+
+    def note_reload(self, reload: Reload) -> None:
+        """Make ``reload`` part of this and all later snapshots."""
+        with self._lock:
+            self._snapshot = replace(self._snapshot, reload=reload)
+
+    def follow(self, earlier: "SnapshotCache", fleet: Fleet, *, same_broker: bool) -> None:
+        """Go on with what ``earlier``, of another configuration, has counted and known.
+
+        Args:
+            earlier: what makes no polls any more.
+            fleet: what is known of the clients now.
+            same_broker: whether it is still known of them; of another broker only sums go on.
+        """
+        with earlier._lock:
+            before, good_since = earlier._snapshot, earlier._good_since
+            outage = earlier._outage
+        with self._lock:
+            health = before.health
+            if same_broker:
+                self._good_since, self._outage = good_since, outage
+            else:
+                health = replace(health, up=None, last_success=None, poll_duration=None)
+            if self._good_since is None:
+                fleet = fleet.forgotten()
+            self._snapshot = replace(
+                before, broker=self._snapshot.broker, fleet=fleet, health=health
+            )
+
+    def settle(self, seconds: float) -> None:
+        """Wait for the end of a poll that was cut off, ``seconds`` at most."""
+        with self._lock:
+            running = self._running
+        if running is not None:
+            with suppress(TimeoutError):
+                running.result(timeout=seconds)
 
     @contextmanager
     def pinned(self, snapshot: Snapshot) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The agent's HTTP server: ``/metrics`` for Prometheus, ``/`` for people."""
+"""The agent's HTTP server: ``/metrics`` for Prometheus, and what else it is given to serve."""
 
 import asyncio
 import math
@@ -15,14 +15,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from otel_emqx_monitor import background
+from otel_emqx_monitor import background, health
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.config import ConfigError, Problem
 from otel_emqx_monitor.config.files import FileRefused
 from otel_emqx_monitor.events import webhook
 from otel_emqx_monitor.listening import listen
-from otel_emqx_monitor.page import LandingPage
+from otel_emqx_monitor.pulse import Pulse
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
 from otel_emqx_monitor.web.basic_auth import WebGuard
 from otel_emqx_monitor.web.connection import LimitedServer, Patience
@@ -32,7 +33,7 @@ from otel_emqx_monitor.web.live import LiveContext, LiveWebConfig
 #: Asked for without a password: probes of Kubernetes and load balancers would need one in clear
 #: text in their definitions, and a changed password would look like a dead process. Events have a
 #: token of their own, and a request carries only one of the two.
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", webhook.PATH})
+OPEN_PATHS: Final = frozenset({health.HEALTHY, health.READY, webhook.PATH})
 
 #: What a scrape may wait for a poll when the scraper does not announce its timeout, in seconds;
 #: Prometheus' own default timeout is 10 s.
@@ -46,6 +47,9 @@ _MARGIN_SHARE, _MARGIN_SECONDS = 0.2, 0.5
 
 #: Prometheus' default interval is a minute; a connection should outlive it.
 _KEEP_ALIVE_SECONDS = 75
+
+#: How often the loop notes that it turns, in seconds.
+_TURN_SECONDS = 5
 
 _LONGEST_HEADERS = 16 * 1024
 
@@ -84,7 +88,6 @@ class MetricsServer:
         reader: what renders them.
         address: IPv4 or IPv6 address or host name; ``::`` takes both families.
         port: TCP port, 0 for any free one.
-        page: what answers ``/``; without it there is nothing for people.
         routes: what else to serve.
         access: who may ask, and how much.
 
@@ -100,7 +103,6 @@ class MetricsServer:
         address: str,
         port: int,
         *,
-        page: LandingPage | None = None,
         routes: Sequence[Route] = (),
         access: Access = _EVERYBODY,
     ) -> None:
@@ -109,12 +111,11 @@ class MetricsServer:
         listening = listen(address, port)
         self._places = Places(access.max_connections)
         self._sockets: list[socket.socket] = [Door(one, self._places) for one in listening]
-        served = [Route("/metrics", _metrics(source, reader)), *routes]
-        if page is not None:
-            served.append(Route("/", page.answer))
-        app = Starlette(routes=served)
+        self.pulse = Pulse("answers HTTP")
+        self.show(source, reader, routes)
         config = uvicorn.Config(
-            WebGuard(app, live.current, OPEN_PATHS) if live else app,
+            WebGuard(self._answer, live.current, OPEN_PATHS) if live else self._answer,
+            interface="asgi3",  # as it would not find out for a method
             http="h11",
             ws="none",
             lifespan="off",
@@ -126,6 +127,8 @@ class MetricsServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=_LONGEST_HEADERS,
+            callback_notify=self._turn,
+            timeout_notify=_TURN_SECONDS,
         )
         config.load()
         if live is not None and live.tls:
@@ -144,8 +147,16 @@ class MetricsServer:
         """How many connections are open."""
         return self._places.taken
 
+    def show(
+        self, source: SnapshotCache, reader: PrometheusReader, routes: Sequence[Route] = ()
+    ) -> None:
+        """Serve this from now on; answers under way go on with what was served before."""
+        self.reader = reader
+        self._app = Starlette(routes=[Route("/metrics", _metrics(source, reader)), *routes])
+
     def start(self) -> None:
         """Begin to answer."""
+        self.pulse.turn(_TURN_SECONDS)
         self._thread.start()
 
     def stop(self) -> None:
@@ -159,6 +170,13 @@ class MetricsServer:
 
     def _run(self) -> None:
         self._server.run(sockets=self._sockets)
+        self.pulse.end()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _turn(self) -> None:
+        self.pulse.turn(_TURN_SECONDS)
 
 
 def _live(file: Path | None) -> LiveWebConfig | None:

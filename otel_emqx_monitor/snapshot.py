@@ -55,10 +55,23 @@ NO_PUSHES = Pushes(dict.fromkeys(Outcome, 0), dict.fromkeys(Outcome, 0), None)
 
 
 @dataclass(frozen=True)
+class Reload:
+    """Whether the configuration on disk is the one in force, and since when that is in force.
+
+    ``successful`` is ``False`` from a configuration that could not be used until a good one comes.
+    ``succeeded_at`` is when the last good one took over, in seconds since the epoch.
+    """
+
+    successful: bool
+    succeeded_at: float
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One consistent view for every reader: the fleet, and the agent's own health.
 
-    ``started_at`` is when the agent began to count, in seconds since the epoch.
+    ``started_at`` is when the agent began to count, in seconds since the epoch. ``reload`` is
+    ``None`` where the configuration is never read again.
     """
 
     broker: str
@@ -67,6 +80,7 @@ class Snapshot:
     started_at: float
     pushes: Pushes = NO_PUSHES
     events: "EventsView | None" = None
+    reload: Reload | None = None
 
 
 class Source(Protocol):

@@ -177,6 +177,10 @@ class Serving:
         """Scrape it; see ``scrape``."""
         return scrape(self.url, headers)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal that it outlives, or one that is not waited for."""
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait until the process and its output end, and return the exit code."""
         self._process.send_signal(number)
@@ -187,13 +191,17 @@ class Serving:
 
 
 @contextmanager
-def serving(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
+def serving(
+    *arguments: str, environ: Mapping[str, str] | None = None, waits: bool = True
+) -> Iterator[Serving]:
     """Run a command that serves, with a log of JSON lines; it is killed at the end of the block.
+
+    With ``waits`` it serves when the block begins; a command that only pushes never does.
 
     ``with serving("prometheus", "--cfg", write_config(tmp_path, settings(broker.url))) as agent``
     """
     with starting(*arguments, environ=environ) as agent:
-        assert agent.url
+        assert not waits or agent.url
         yield agent
 
 

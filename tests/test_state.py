@@ -93,6 +93,14 @@ def test_a_new_file_holds_nothing(path: Path) -> None:
         assert restored.polled_at is None
 
 
+def test_how_often_events_said_that_a_client_left_comes_back(path: Path) -> None:
+    counted = (2,) + (0,) * (len(REASONS) - 1)
+    one = client("a")
+    told = msgspec.structs.replace(one.memory, disconnections=counted)
+    [remembered] = saved(path, fleet(msgspec.structs.replace(one, memory=told))).clients
+    assert remembered.memory.disconnections == counted
+
+
 def test_memory_comes_back_as_it_was(path: Path) -> None:
     gone = client("gone", state=State.ABSENT)
     assert saved(path, fleet(gone)) == Restored(

@@ -60,7 +60,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     Raises:
         ConfigError: Anything at all that is wrong with it, all problems together.
     """
-    file = default_path() if path is None else _expanded(path)
+    file = locate(path)
     problems = Problems()
     document = _read(file, problems, is_default=path is None)
     values, sections = substitute(document, environ, problems)
@@ -76,6 +76,15 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     if config is None or problems:
         raise ConfigError(str(file), problems.listed(tuple(known)))
     return config
+
+
+def locate(path: Path | None) -> Path:
+    """Return the file that ``load`` reads.
+
+    Raises:
+        ConfigError: The home folder is not known.
+    """
+    return default_path() if path is None else _expanded(path)
 
 
 def _expanded(path: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
@@ -60,7 +61,12 @@ class LandingPage:
         self._clock = clock
         self._rendering = threading.Lock()
 
-    async def answer(self, request: Request) -> Response:
+    @property
+    def route(self) -> Route:
+        """What an HTTP server has to serve."""
+        return Route("/", self._answer)
+
+    async def _answer(self, request: Request) -> Response:
         """Return the page that the request's query asks for."""
         poll = self._source.refresh()
         if poll is not None:

@@ -103,10 +103,11 @@ class PrometheusReader:
 
     Beside the instruments an exposition has prometheus_client's metrics of the process, of Python
     and of its garbage collector, as the original's has. ``scrapes`` counts the renderings,
-    ``last_scrape`` is when the last one was, in seconds since the epoch.
+    ``last_scrape`` is when the last one was, in seconds since the epoch; both go on from an
+    ``earlier`` reader of another configuration.
     """
 
-    def __init__(self, source: SnapshotCache) -> None:
+    def __init__(self, source: SnapshotCache, earlier: "PrometheusReader | None" = None) -> None:
         self._source = source
         self._provider = BulkMeterProvider()
         register(self._provider.get_meter("otel_emqx_monitor", __version__), source)
@@ -115,8 +116,8 @@ class PrometheusReader:
             self._process.register(collector)
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
-        self.scrapes = 0
-        self.last_scrape: float | None = None
+        self.scrapes = earlier.scrapes if earlier else 0
+        self.last_scrape: float | None = earlier.last_scrape if earlier else None
 
     def render(self, snapshot: Snapshot, output: Format, *, compress: bool = False) -> list[bytes]:
         """Return the exposition of ``snapshot`` in parts; all its series are of this snapshot."""

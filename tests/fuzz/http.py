@@ -45,7 +45,8 @@ def _server() -> Iterator[MetricsServer]:
     webhook = Webhook(WebhookSettings("token", max_body_bytes=1000), lambda _: True)
     reader = PrometheusReader(cache)
     page = LandingPage(cache, reader, config())
-    server = MetricsServer(cache, reader, "127.0.0.1", 0, page=page, routes=[webhook.route])
+    routes = [page.route, webhook.route]
+    server = MetricsServer(cache, reader, "127.0.0.1", 0, routes=routes)
     server.start()
     try:
         yield server

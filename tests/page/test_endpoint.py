@@ -49,7 +49,7 @@ def server(emqx: Emqx) -> Iterator[MetricsServer]:
     )
     reader = PrometheusReader(cache)
     page = LandingPage(cache, reader, config())
-    running = MetricsServer(cache, reader, "127.0.0.1", 0, page=page)
+    running = MetricsServer(cache, reader, "127.0.0.1", 0, routes=[page.route])
     running.start()
     yield running
     emqx.may_answer.set()

@@ -39,7 +39,7 @@ def serving(access: Access, clients: int = 1) -> Iterator[MetricsServer]:
     )
     reader = PrometheusReader(cache)
     page = LandingPage(cache, reader, config())
-    server = MetricsServer(cache, reader, "127.0.0.1", 0, page=page, access=access)
+    server = MetricsServer(cache, reader, "127.0.0.1", 0, routes=[page.route], access=access)
     server.start()
     try:
         yield server
