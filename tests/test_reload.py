@@ -25,6 +25,7 @@ from tests.collector.receivers import TAKEN, Answer, receiver
 from tests.faults.brokers import FaultyBroker, faulty_broker
 from tests.peers import http
 from tests.processes import Exposition, scrape, settings, wait_until
+from tests.web.serving import OTHER_HASH, SECRET_HASH
 
 T0, T1 = "2026-11-22T17:00:00.000+00:00", "2026-11-22T18:00:00.000+00:00"
 CUMULATIVE = {"counters": "cumulative"}
@@ -43,6 +44,12 @@ def row(client_id: str = "dev-a", received: int = 7, at: str = T0, **fields: Any
         "send_msg": 3,
         **fields,
     }
+
+
+def web_config(folder: Path, password_hash: str) -> Path:
+    file = folder / "web.yml"
+    file.write_text(f"basic_auth_users: {{prometheus: {password_hash}}}\n", encoding="utf-8")
+    return file
 
 
 class Desk:
@@ -282,6 +289,42 @@ def test_an_address_that_covers_the_old_one_needs_a_restart(desk: Desk) -> None:
     desk.start(prometheus={"port": port})
     with pytest.raises(ListenError, match=r"Address already in use; .*: restart it$"):
         desk.reload(prometheus={"port": port, "address": "0.0.0.0"})  # noqa: S104
+    assert desk.scrape().by("connected", "alias") == {"Room": 1, "Ghost": 0}
+
+
+def test_the_page_shows_the_new_configuration_and_scrapes_count_on(desk: Desk) -> None:
+    url = desk.start()
+    desk.scrape()
+    desk.scrape()
+    desk.reload(clients={"Another room": "dev-a"})
+    desk.scrape()
+    page = requests.get(url, timeout=9).text
+    assert "Another room" in page
+    assert "3 scrapes in all" in page
+
+
+def test_passwords_stay_and_probes_need_none(desk: Desk, tmp_path: Path) -> None:
+    file = web_config(tmp_path, SECRET_HASH)
+    url = desk.start(prometheus={"web_config_file": str(file)})
+    desk.reload(clients={"Another room": "dev-a"}, prometheus={"web_config_file": str(file)})
+    assert requests.get(url + "metrics", timeout=9).status_code == 401
+    told = requests.get(url + "metrics", auth=("prometheus", "secret"), timeout=9).text
+    assert 'alias="Another room"' in told
+    assert requests.get(url + "readyz", timeout=9).text == "ok\n"
+
+
+def test_a_password_that_changes_needs_no_reload(desk: Desk, tmp_path: Path) -> None:
+    url = desk.start(prometheus={"web_config_file": str(web_config(tmp_path, SECRET_HASH))})
+    web_config(tmp_path, OTHER_HASH)
+    assert requests.get(url, auth=("prometheus", "secret"), timeout=9).status_code == 401
+    assert requests.get(url, auth=("prometheus", "other"), timeout=9).status_code == 200
+
+
+def test_other_limits_on_the_same_port_need_a_restart(desk: Desk) -> None:
+    port = free_port()
+    desk.start(prometheus={"port": port})
+    with pytest.raises(ListenError, match=r"prometheus\.max_connections changes.*: restart it$"):
+        desk.reload(prometheus={"port": port, "max_connections": 7})
     assert desk.scrape().by("connected", "alias") == {"Room": 1, "Ghost": 0}
 
 
