@@ -78,6 +78,7 @@ def render(  # noqa: PLR0913 (all that the page tells of)
         ("Polls", facts.of_polls(snapshot, config, now)),
         ("Readers", facts.of_readers(snapshot, reader, flags, now)),
         ("Memory", facts.of_memory(snapshot, config, now)),
+        ("Events", facts.of_events(snapshot, now)),
     ]
     body = joined(
         _header(snapshot, now),
@@ -85,7 +86,7 @@ def render(  # noqa: PLR0913 (all that the page tells of)
             "main",
             _verdict(facts.verdict(snapshot, now)),
             _tiles(snapshot, query, now),
-            tag("section", *(_card(title, told) for title, told in about), class_="cards"),
+            tag("section", *(_card(title, told) for title, told in about if told), class_="cards"),
             tag("section", tag("h2", "Clients"), table.form(), table.rows(), id="clients"),
         ),
         tag("footer", *(tag("a", text, href=address) for address, text in links)),

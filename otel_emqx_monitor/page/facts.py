@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.emqx.rows import NodeState
+from otel_emqx_monitor.events.event import Source
+from otel_emqx_monitor.events.inbox import FAILED, LOST
 from otel_emqx_monitor.freshness import advice, in_words
 from otel_emqx_monitor.instruments import PUSH
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
@@ -120,6 +122,30 @@ def of_readers(
         if lost:
             facts.append(Fact("OTLP, not accepted", _count(lost, "request"), alarming=True))
     return facts
+
+
+def of_events(snapshot: Snapshot, now: float) -> Sequence[Fact]:
+    """Return how events come in, and whether they do; nothing where none are meant to."""
+    if snapshot.events is None:
+        return []
+    inbox, up = snapshot.events.inbox, snapshot.events.up(snapshot.fleet.corrected_at)
+    facts = []
+    for source in dict.fromkeys(source for source, _ in inbox.counts):
+        name, trouble = _EVENTS[source]
+        last = inbox.last_delivery.get(source)
+        told = "nothing has come yet" if last is None else f"the last came {_ago(last, now)}"
+        down = up.get(source) == 0
+        facts.append(Fact(name, f"{trouble}; {told}" if down else told, alarming=down))
+    lost = sum(count for (_, what), count in inbox.counts.items() if what in (LOST, FAILED))
+    if lost:
+        facts.append(Fact("Lost", _count(lost, "event"), alarming=True))
+    return facts
+
+
+_EVENTS = {
+    Source.WEBHOOK: ("By webhook", "polls find what it does not tell"),
+    Source.MQTT: ("By MQTT", "not subscribed"),
+}
 
 
 def of_memory(snapshot: Snapshot, config: Config, now: float) -> Sequence[Fact]:

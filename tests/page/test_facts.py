@@ -1,7 +1,12 @@
+from collections.abc import Mapping
 from dataclasses import replace
 
 from otel_emqx_monitor.emqx.errors import Reason
 from otel_emqx_monitor.emqx.rows import NodeState
+from otel_emqx_monitor.events.event import Source
+from otel_emqx_monitor.events.inbox import LOST, InboxView
+from otel_emqx_monitor.events.receivers import EventsView
+from otel_emqx_monitor.events.webhook import Refusal
 from otel_emqx_monitor.fleet import Fleet
 from otel_emqx_monitor.instruments import PUSH
 from otel_emqx_monitor.page import facts
@@ -95,6 +100,46 @@ def test_many_nodes_are_counted_and_one_node_only_is_told() -> None:
         Fact("", "This key cannot read mqtt.idle_timeout; counters are taken to move every 15 s."),
     ]
     assert facts.of_broker(snapshot(fleet(polled_at=None)), config()) == []
+
+
+def events(
+    delivered: Mapping[Source, float],
+    *,
+    lost: int = 0,
+    subscribed: bool | None = None,
+    corrected_at: float | None = None,
+) -> list[Fact]:
+    counts = {(Source.WEBHOOK, "connected"): 5, (Source.WEBHOOK, LOST): lost}
+    if subscribed is not None:
+        counts[Source.MQTT, "connected"] = 5
+    view = EventsView(
+        InboxView(counts, {}, delivered, waiting=0), subscribed, dict.fromkeys(Refusal, 0)
+    )
+    of = snapshot(fleet(corrected_at=corrected_at), events=view)
+    return list(facts.of_events(of, NOW))
+
+
+def test_nothing_is_told_of_events_where_none_are_meant_to_come() -> None:
+    assert facts.of_events(snapshot(fleet()), NOW) == []
+
+
+def test_events_are_told_with_when_the_last_came_and_what_was_lost() -> None:
+    assert events({}) == [Fact("By webhook", "nothing has come yet")]
+    assert events({Source.WEBHOOK: 995.0}, lost=2) == [
+        Fact("By webhook", "the last came 7 seconds ago"),
+        Fact("Lost", "2 events", alarming=True),
+    ]
+
+
+def test_events_that_do_not_come_are_alarming() -> None:
+    assert events({Source.WEBHOOK: 995.0}, subscribed=False, corrected_at=999.0) == [
+        Fact(
+            "By webhook",
+            "polls find what it does not tell; the last came 7 seconds ago",
+            alarming=True,
+        ),
+        Fact("By MQTT", "not subscribed; nothing has come yet", alarming=True),
+    ]
 
 
 def readers(reader_scrapes: int, pushes: Pushes | None = None) -> list[Fact]:
