@@ -296,7 +296,7 @@ def setup_events(
 
 
 def _events_token(config: "Config", file: Path | None) -> str:
-    from otel_emqx_monitor.config.files import FileRefused, read_text
+    from otel_emqx_monitor.config.reading import FileRefused, read_text
 
     if file is not None:
         try:

@@ -12,8 +12,9 @@ from otel_emqx_monitor.config.document import parse
 from otel_emqx_monitor.config.environment import substitute
 from otel_emqx_monitor.config.errors import ConfigError, Problem, Problems
 from otel_emqx_monitor.config.explain import explain, place
-from otel_emqx_monitor.config.files import FileRefused, read_files, read_text
+from otel_emqx_monitor.config.files import read_files
 from otel_emqx_monitor.config.model import Config
+from otel_emqx_monitor.config.reading import FileRefused, read_text
 from otel_emqx_monitor.config.standard import default_endpoint, follow_variables
 from otel_emqx_monitor.text import printable
 
