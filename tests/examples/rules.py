@@ -20,10 +20,10 @@ _TEMPLATE_QUERY = re.compile(r'printf "([^"]+)"[^|}]*\| query')
 
 @dataclass(frozen=True)
 class Selector:
-    """What one part of a query asks for: a metric, and matchers as (label, operator, value)."""
+    """What one part of a query asks for: a metric, and its matchers as pairs of label and value."""
 
     metric: str
-    matchers: tuple[tuple[str, str, str], ...] = ()
+    matchers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class Rule:
     """One rule; ``comment`` is what stands above it in its file."""
 
     name: str
-    group: str
     expr: str
     comment: str
     alerts: bool
@@ -65,7 +64,6 @@ def _rules(file: Path) -> Iterator[Rule]:
             name = rule.get("alert") or rule["record"]
             yield Rule(
                 name=name,
-                group=group["name"],
                 expr=rule["expr"],
                 comment=_comment_above(text, name),
                 alerts="alert" in rule,
@@ -94,10 +92,7 @@ def selectors(query: str) -> list[Selector]:
 
     def visit(expr: promql_parser.Expr) -> None:
         if isinstance(expr, promql_parser.VectorSelector):
-            matchers = tuple(
-                (one.name, str(one.op).removeprefix("MatchOp."), one.value)
-                for one in expr.matchers.matchers
-            )
+            matchers = tuple((one.name, one.value) for one in expr.matchers.matchers)
             found.append(Selector(expr.name or "", matchers))
 
     promql_parser.walk(promql_parser.parse(query), visit)
@@ -129,7 +124,7 @@ def expectations() -> list[Expectation]:
     for test in load_tests():
         for asked in test["promql_expr_test"]:
             (selector,) = selectors(asked["expr"])
-            matchers = {label: value for label, _, value in selector.matchers}
+            matchers = dict(selector.matchers)
             if selector.metric == "ALERTS" and asked["expr"].startswith("ALERTS"):
                 firing = tuple(series(one["labels"])[1] for one in asked.get("exp_samples", []))
                 assert matchers.keys() == {"alertname", "alertstate"}
@@ -140,4 +135,4 @@ def expectations() -> list[Expectation]:
 def series(text: str) -> tuple[str, Mapping[str, str]]:
     """Return the metric and the labels of a series as tests write it."""
     (selector,) = selectors(text)
-    return selector.metric, {label: value for label, _, value in selector.matchers}
+    return selector.metric, dict(selector.matchers)

@@ -61,7 +61,8 @@ class Stage:
         )
 
     def stop(self, way: str) -> None:
-        self.agents.pop(way).stop()
+        if agent := self.agents.pop(way, None):
+            agent.stop()
 
 
 def config(simulator: Simulator, way: str, port: int, collector: str) -> Config:
