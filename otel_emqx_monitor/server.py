@@ -7,11 +7,13 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from otel_emqx_monitor import background
 from otel_emqx_monitor.cache import SnapshotCache
@@ -53,6 +55,19 @@ _PAGE = """<!doctype html>
 Remarks = Callable[[Snapshot], Sequence[str]]
 
 
+class _Connection(H11Protocol):
+    """uvicorn's connection; what is not HTTP ends an answer that is under way, without a trace."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, unless an answer to what came before has begun: then end it."""
+        if self.conn.our_state is h11.IDLE:
+            super().send_400_response(msg)
+            return
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self.transport.close()
+
+
 class MetricsServer:
     """Serves one source over HTTP in a thread of its own.
 
@@ -88,7 +103,7 @@ class MetricsServer:
         )
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=_Connection,
             ws="none",
             lifespan="off",
             loop="asyncio",
