@@ -23,7 +23,7 @@ def opened(folder: Path) -> Iterator[Run]:
             now = NOW
             tracker = chain.tracker()
             chain.apply(tracker, [_ROW], now)
-            merger = Merger(tracker, Ear(COUNTED.connection), lambda: now)
+            merger = Merger(tracker, Ear(COUNTED.connection), clock=lambda: now)
             topic, _, body = data.partition(b"\n")
             for decoded in (
                 rules.decode(body),

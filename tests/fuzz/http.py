@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.events.webhook import Webhook, WebhookSettings
 from otel_emqx_monitor.fleet import Watched
+from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from tests.fleets import assess, connected, nothing_known, poll
 from tests.fuzz.target import Run
+from tests.page.pages import config
 
 #: What ends a request that is not complete, and then the connection.
 _END = b"\r\n\r\nGET / HTTP/1.1\r\nHost: end\r\nConnection: close\r\n\r\n"
@@ -41,7 +43,10 @@ def _server() -> Iterator[MetricsServer]:
         Freshness(ttl=3600, stale_after=7200),
     )
     webhook = Webhook(WebhookSettings("token", max_body_bytes=1000), lambda _: True)
-    server = MetricsServer(cache, PrometheusReader(cache), "127.0.0.1", 0, [webhook.route])
+    reader = PrometheusReader(cache)
+    page = LandingPage(cache, reader, config())
+    routes = [page.route, webhook.route]
+    server = MetricsServer(cache, reader, "127.0.0.1", 0, routes=routes)
     server.start()
     try:
         yield server
