@@ -116,7 +116,7 @@ class PrometheusReader:
             self._process.register(collector)
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
-        self.scrapes = earlier.scrapes if earlier else 0
+        self.scrapes: int = earlier.scrapes if earlier else 0
         self.last_scrape: float | None = earlier.last_scrape if earlier else None
 
     def render(self, snapshot: Snapshot, output: Format, *, compress: bool = False) -> list[bytes]:
