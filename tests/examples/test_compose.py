@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ def loaded(file: Path) -> dict[str, Any]:
     assert ended.returncode == 0, ended.stderr
     project: dict[str, Any] = json.loads(ended.stdout)
     return project
+
+
+def run(
+    *command: str | Path, env: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; ``env`` takes the place of the environment."""
+    return subprocess.run(
+        command, env=env, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +130,9 @@ def test_the_secret_is_read_from_a_file_of_ones_own(
     assert loaded(COMPOSE)["secrets"]["emqx-api-secret"]["file"] == str(tmp_path / "own")
 
 
-def within(text: str, folder: Path, secret: str = "x") -> str:
+def within(text: str, folder: Path) -> str:
     """Return an agent's configuration with its absolute paths moved into ``folder``."""
-    (folder / "emqx-api-secret").write_text(secret)
+    (folder / "emqx-api-secret").write_text("made up")
     text = text.replace("/run/secrets/", f"{folder}/")
     return text.replace("/var/lib/otel-emqx-monitor/", f"{folder}/")
 
@@ -135,7 +145,7 @@ def test_the_agent_s_configuration_is_valid_and_fits_the_others(
     config = load(tmp_path / "config.yaml", {})
     assert config.emqx.api_url == "http://emqx:18083/api/v5"
     command = "\n".join(services["emqx"]["command"])
-    assert f"printf '{config.emqx.api_key}:%s\\n'" in command
+    assert f"printf '{config.emqx.api_key.get_secret_value()}:%s\\n'" in command
     assert config.otlp is not None
     assert config.otlp.endpoint == "http://collector:4317"
     collector = services["collector"]["environment"]
@@ -150,14 +160,11 @@ def test_the_emqx_command_writes_the_key_and_its_secret(
 ) -> None:
     shell, option, script = services["emqx"]["command"]
     assert (shell, option) == ("sh", "-c")
-    script = script.replace("$$", "$").replace("/tmp/api-keys", f"{tmp_path}/keys")  # noqa: S108 (in the container)
+    script = script.replace("/tmp/api-keys", f"{tmp_path}/keys")  # noqa: S108 (in the container)
     script = script.replace("/run/secrets/", f"{tmp_path}/")
     (tmp_path / "emqx-api-secret").write_text("not$so'secret\n")
-    subprocess.run(
-        ["sh", "-c", script.replace("exec /opt/emqx/bin/emqx foreground", "true")],
-        check=True,
-        timeout=30,
-    )
+    ended = run("sh", "-c", script.replace("exec /opt/emqx/bin/emqx foreground", "true"))
+    assert (ended.returncode, ended.stderr) == (0, "")
     assert (tmp_path / "keys").read_text() == "otel-emqx-monitor:not$so'secret\n"
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
     assert services["emqx"]["environment"]["EMQX_API_KEY__BOOTSTRAP_FILE"] == "/tmp/api-keys"  # noqa: S108 (the same)
@@ -167,26 +174,14 @@ def test_the_emqx_command_writes_the_key_and_its_secret(
 def test_prometheus_takes_its_configuration_and_the_rules(tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "compose" / "prometheus.yml", tmp_path)
     shutil.copytree(EXAMPLES / "prometheus" / "rules", tmp_path / "rules")
-    ended = subprocess.run(
-        ["promtool", "check", "config", tmp_path / "prometheus.yml"],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    ended = run("promtool", "check", "config", tmp_path / "prometheus.yml")
     assert ended.returncode == 0, ended.stderr
     assert "rule files found" in ended.stdout
 
 
 @pytest.mark.real("amtool")
 def test_alertmanager_takes_its_configuration() -> None:
-    ended = subprocess.run(
-        ["amtool", "check-config", EXAMPLES / "compose" / "alertmanager.yml"],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    ended = run("amtool", "check-config", EXAMPLES / "compose" / "alertmanager.yml")
     assert ended.returncode == 0, ended.stderr
 
 
@@ -196,14 +191,7 @@ def test_the_collector_takes_its_configuration(services: dict[str, dict[str, Any
     inside = option.removeprefix("--config=")
     (mount,) = service["volumes"]
     file = Path(mount["source"]) / Path(inside).relative_to(mount["target"])
-    ended = subprocess.run(
-        [require_collector(), "validate", f"--config={file}"],
-        env=service["environment"],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    ended = run(require_collector(), "validate", f"--config={file}", env=service["environment"])
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
@@ -211,9 +199,8 @@ def test_the_collector_takes_its_configuration(services: dict[str, dict[str, Any
 def test_the_devices_connect_by_their_names_and_publish(tmp_path: Path) -> None:
     script = EXAMPLES / "compose" / "devices.sh"
     with mosquitto(tmp_path) as broker:
-        devices = subprocess.Popen(
-            ["sh", script, "127.0.0.1", str(broker.port), "2"], start_new_session=True
-        )
+        command = ["sh", str(script), "127.0.0.1", str(broker.port), "2"]
+        devices = subprocess.Popen(command, start_new_session=True)
         try:
             for told in (
                 *("Received PUBLISH from sensor-1", "Received PUBLISH from sensor-2"),
