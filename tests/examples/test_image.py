@@ -29,7 +29,7 @@ CONFINED = (
 
 
 @pytest.fixture(scope="module")
-def image() -> str:
+def image() -> Iterator[str]:
     ended = subprocess.run(
         [ROOT / "scripts" / "get-image", "--build-arg", "REVISION=0123abc"],
         capture_output=True,
@@ -38,7 +38,8 @@ def image() -> str:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    return ended.stdout.strip()
+    yield ended.stdout.strip()
+    podman("rmi", "--force", ended.stdout.strip())
 
 
 @dataclass(frozen=True)
