@@ -66,7 +66,7 @@ def test_the_readme_has_every_command() -> None:
         main.commands,
         key=[
             *("prometheus", "otlp", "run", "check", "validate"),
-            *("setup-events", "simulate", "demo"),
+            *("setup-events", "healthcheck", "simulate", "demo"),
         ].index,
     )
 
