@@ -7,5 +7,7 @@
     variables.py                  the lists and text boxes at the top of a dashboard
     grafana.py                    all of these as Grafana's JSON
     fleet.py client.py agent.py   the three dashboards
-    draw.py                       draws the panels of a JSON file without a Grafana
+    rendering.py                  plays a simulated cluster, asks the queries, and has all drawn
+    draw.py charts.py values.py   draw the panels of a JSON file without a Grafana
+    reading.py                    how names and values read
 """

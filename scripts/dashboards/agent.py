@@ -12,14 +12,16 @@ from dashboards.panels import (
     Step,
 )
 from dashboards.queries import PREFIX, agents, increase, rate
-from dashboards.shared import ANY_IS_RED, EVERY, STATES, YES
+from dashboards.shared import ANY_IS_RED, EVERY, NODE_STATES, STATES, YES
 from dashboards.variables import BROKER, JOB
 
 _OWN = "job=~`${job:regex}`"
 
 
-def _lines(title: str, description: str, *queries: Query, unit: str = "short") -> Panel:
-    return Panel(title, description, Kind.LINES, queries, unit=unit, every=EVERY)
+def _lines(
+    title: str, description: str, *queries: Query, unit: str = "short", width: int = 8
+) -> Panel:
+    return Panel(title, description, Kind.LINES, queries, unit=unit, every=EVERY, width=width)
 
 
 def _stat(  # noqa: PLR0913 - what differs, each by its name
@@ -36,7 +38,7 @@ def _stat(  # noqa: PLR0913 - what differs, each by its name
         description,
         Kind.STAT,
         [query],
-        width=4,
+        width=3,
         height=4,
         unit=unit,
         decimals=0,
@@ -63,7 +65,7 @@ _EMQX = Row(
                     f" ({PREFIX}build_info{{{_OWN}}})"
                 )
             ],
-            width=12,
+            width=9,
             height=4,
             columns=[
                 Column("job", "Job"),
@@ -92,12 +94,26 @@ _EMQX = Row(
             steps=ANY_IS_RED,
             empty="no patterns",
         ),
+        _stat(
+            "EMQX counts every",
+            "How often EMQX updates a client's counters (mqtt.idle_timeout); 15 s when it does not"
+            " tell. No rate can be finer, however often it is polled.",
+            Query(f"max by (broker) ({agents('broker_refresh_seconds')})", "{{broker}}"),
+            unit="s",
+        ),
+        _stat(
+            "State not written",
+            "Polls in the time shown whose outcome could not be written to state.path: it would be"
+            " forgotten in a restart.",
+            Query(f"sum(increase({agents('state_write_errors_total')}[$__range]))"),
+            steps=ANY_IS_RED,
+            empty="no state.path",
+        ),
         Panel(
             "EMQX answers",
             "Whether the latest poll of each broker succeeded. A gap: the agent gave no metrics.",
             Kind.STATES,
             [Query(f"min by (broker) ({agents('up')})", "{{broker}}")],
-            height=7,
             texts=YES,
         ),
         _lines(
@@ -127,6 +143,7 @@ _EMQX = Row(
             Kind.LINES,
             [Query(f"sum by (state) ({agents('nodes')})", "{{state}}")],
             stacked=True,
+            colors=NODE_STATES,
         ),
         Panel(
             "Clients by state",
@@ -135,21 +152,6 @@ _EMQX = Row(
             [Query(f"sum by (state) ({agents('clients')})", "{{state}}")],
             stacked=True,
             colors=STATES,
-        ),
-        _stat(
-            "EMQX counts every",
-            "How often EMQX updates a client's counters (mqtt.idle_timeout); 15 s when it does not"
-            " tell. No rate can be finer, however often it is polled.",
-            Query(f"max by (broker) ({agents('broker_refresh_seconds')})", "{{broker}}"),
-            unit="s",
-        ),
-        _stat(
-            "State not written",
-            "Polls in the time shown whose outcome could not be written to state.path: it would be"
-            " forgotten in a restart.",
-            Query(f"sum(increase({agents('state_write_errors_total')}[$__range]))"),
-            steps=ANY_IS_RED,
-            empty="no state.path",
         ),
     ],
 )
@@ -163,7 +165,6 @@ _EVENTS = Row(
             " later.",
             Kind.STATES,
             [Query(f"min by (broker, source) ({agents('events_up')})", "{{broker}} {{source}}")],
-            height=7,
             texts=YES,
             empty="no events set up",
         ),
@@ -187,12 +188,14 @@ _EVENTS = Row(
             "Posts with events in each interval that the agent refused. Any but “too many” is"
             " somebody without the token, or a rule that is not the agent's own.",
             Query(f"sum by (reason) ({increase(agents('events_refused_total'))})", "{{reason}}"),
+            width=12,
         ),
         _lines(
             "Corrections by polls",
             "Begins and ends of connections in each interval that no event told. A few after a"
             " start are due; many mean that events get lost.",
             Query(f"sum by (kind) ({increase(agents('corrections_total'))})", "{{kind}}"),
+            width=12,
         ),
     ],
 )

@@ -247,6 +247,7 @@ _SESSION = Row(
             " old one; a new one means that what was queued is lost. Needs enable_dates.",
             Kind.STAT,
             [Query(f"{each(chosen('created_at'))} * 1000", "{{alias}}")],
+            width=12,
             height=4,
             unit="dateTimeAsIso",
             empty="unknown",
@@ -262,6 +263,7 @@ _SESSION = Row(
                     "{{alias}}",
                 )
             ],
+            width=12,
             height=4,
             unit="dateTimeAsIso",
             empty="connected or unknown",

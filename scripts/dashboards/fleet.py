@@ -128,7 +128,7 @@ _NOW = Row(
 _AWAY = f"topk(100, {each(on_node(found('connected')))} == 0)"
 _SEEN = each(found("last_seen_timestamp_seconds"))
 _CHANGES = f"changes({found('connected')}[$__range] @ end())"
-_RESTLESS = f"topk(20, {each(on_node(_CHANGES))} > 0)"
+_RESTLESS = f"topk(20, {each(on_node(_CHANGES, ever=True))} > 0)"
 _LAST = f"last_over_time({found('connected')}[$__range])"
 _UNKNOWN = f"topk(100, {each(_LAST)} unless on ({CLIENT}) {each(found('connected'))})"
 

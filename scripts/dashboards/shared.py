@@ -11,6 +11,9 @@ PRESENCE = {1: ("connected", GREEN), 0: ("away", ORANGE), -1: ("unknown", GREY)}
 #: The colours of the agent's four states.
 STATES = {"connected": GREEN, "disconnected": ORANGE, "absent": RED, "unknown": GREY}
 
+#: The colours of EMQX's nodes: of the clients of one that hangs nothing is known.
+NODE_STATES = {"running": GREEN, "hanging": GREY, "stopped": RED}
+
 YES = {1: ("yes", GREEN), 0: ("no", RED)}
 
 DIRECTIONS = {"from clients": BLUE, "to clients": PURPLE}
