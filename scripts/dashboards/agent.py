@@ -156,6 +156,37 @@ _EMQX = Row(
     ],
 )
 
+_CONFIGURATION = Row(
+    "Configuration",
+    [
+        Panel(
+            "Configuration is good",
+            "Whether the configuration on disk was good when the agent last read it. If not, the"
+            " agent goes on with the one before, and will not start with this one.",
+            Kind.STATES,
+            [Query(f"min by (broker) ({agents('config_last_reload_successful')})", "{{broker}}")],
+            width=16,
+            height=5,
+            texts=YES,
+        ),
+        Panel(
+            "In force since",
+            "When the configuration in force took over, in a start of the agent or a reload.",
+            Kind.STAT,
+            [
+                Query(
+                    "max by (broker)"
+                    f" ({agents('config_last_reload_success_timestamp_seconds')}) * 1000",
+                    "{{broker}}",
+                )
+            ],
+            height=5,
+            unit="dateTimeAsIso",
+            empty="unknown",
+        ),
+    ],
+)
+
 _EVENTS = Row(
     "Events (with the section events in the configuration)",
     [
@@ -279,5 +310,5 @@ DASHBOARD = Dashboard(
     "EMQX clients: health of the agent",
     "Whether otel-emqx-monitor itself is well: polls, events, pushes, and what it costs.",
     [JOB, BROKER],
-    [_EMQX, _EVENTS, _PUSH, _COST],
+    [_EMQX, _CONFIGURATION, _EVENTS, _PUSH, _COST],
 )

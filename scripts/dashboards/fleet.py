@@ -146,6 +146,7 @@ _PRESENCE = Row(
             height=12,
             texts=PRESENCE,
             client_link=True,
+            points=_POINTS,
         ),
         Panel(
             "Away now",

@@ -51,7 +51,7 @@ def play(
     cluster = Cluster(dict(zip(_NODES, fleet.on_nodes(3), strict=True)), started_at=started)
     with (
         tempfile.TemporaryDirectory() as files,
-        stage(cluster, _WATCHED, Path(files), _PACE) as running,
+        stage(cluster, _WATCHED, Path(files), pace=_PACE, stale=60) as running,
         posting(fleet, _NODES, running.broker.integration),
     ):
         began, seconds = time.time(), 60 * minutes

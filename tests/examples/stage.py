@@ -39,7 +39,7 @@ class Stage:
 
 @contextmanager
 def stage(
-    cluster: Cluster, clients: Sequence[dict[str, Any]], folder: Path, pace: float
+    cluster: Cluster, clients: Sequence[dict[str, Any]], folder: Path, *, pace: float, stale: float
 ) -> Iterator[Stage]:
     """Run it all for the length of the block.
 
@@ -48,13 +48,23 @@ def stage(
         clients: ``monitored_clients``.
         folder: for files.
         pace: seconds between two polls, two scrapes, two pushes.
+        stale: seconds after which the agent holds what it has not heard of for unknown or gone.
     """
     expiration = {"METRIC_EXPIRATION": f"{3 * pace:g}s"}  # as its configuration recommends
     with (
         Simulator(Broker(source=cluster)) as simulator,
         running_collector(CONFIGS / "agent-to-prometheus.yaml", expiration) as collector,
     ):
-        config = _config(simulator, clients, folder, pace, f"http://{collector.listen[OTLP_GRPC]}")
+        settings = {
+            "emqx": _emqx(simulator),
+            "monitored_clients": clients,
+            "prometheus": {"address": "127.0.0.1", "port": 0, "ttl_seconds": pace, **ALL_FLAGS},
+            "polling": {"interval_seconds": pace, "stale_after_seconds": stale},
+            "state": {"path": str(folder / "state")},
+            "events": {"webhook": {"token": _TOKEN}},
+            "otlp": {"endpoint": f"http://{collector.listen[OTLP_GRPC]}", "interval_seconds": pace},
+        }
+        config = Config.model_validate(settings)
         agent = Agent(config, push=True)
         agent.start()
         try:
@@ -66,31 +76,15 @@ def stage(
             agent.stop()
 
 
-def _config(
-    simulator: Simulator,
-    clients: Sequence[dict[str, Any]],
-    folder: Path,
-    pace: float,
-    endpoint: str,
-) -> Config:
-    return Config.model_validate(
-        {
-            "emqx": {
-                "api_url": simulator.url,
-                "api_key": simulator.broker.key,
-                "api_secret": simulator.broker.secret,
-                "alias": BROKER,
-                "timeout_seconds": 1,
-                "attempts": 1,
-            },
-            "monitored_clients": clients,
-            "prometheus": {"address": "127.0.0.1", "port": 0, "ttl_seconds": pace, **ALL_FLAGS},
-            "polling": {"interval_seconds": pace, "stale_after_seconds": 60},
-            "state": {"path": str(folder / "state")},
-            "events": {"webhook": {"token": _TOKEN}},
-            "otlp": {"endpoint": endpoint, "interval_seconds": pace},
-        }
-    )
+def _emqx(simulator: Simulator) -> dict[str, object]:
+    return {
+        "api_url": simulator.url,
+        "api_key": simulator.broker.key,
+        "api_secret": simulator.broker.secret,
+        "alias": BROKER,
+        "timeout_seconds": 1,
+        "attempts": 1,
+    }
 
 
 def _scrapes(agent_url: str, collector: str, pace: float) -> str:

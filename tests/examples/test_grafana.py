@@ -139,7 +139,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     others = StaticFleet(lost(restless=False))
     cluster = Cluster({NODE: fleet, LOST_NODE: others})
     living = threading.Thread(target=live, args=(fleet, others, stop))
-    with stage(cluster, CLIENTS, tmp_path_factory.mktemp("stage"), pace=1) as running:
+    with stage(cluster, CLIENTS, tmp_path_factory.mktemp("stage"), pace=1, stale=600) as running:
         living.start()
         try:
             play(running, cluster)
@@ -176,7 +176,7 @@ def wait(running: Stage, promql: str) -> None:
 
 
 def now() -> Span:
-    return Span(end=time.time(), seconds=60, step=1)
+    return Span(end=time.time(), seconds=300, step=1)
 
 
 def choices_for(dashboard: Json, job: str, **more: Sequence[str]) -> Mapping[str, Sequence[str]]:
