@@ -26,7 +26,7 @@ def main() -> None:
         "--render",
         nargs="?",
         type=float,
-        const=12.0,
+        const=9.0,
         metavar="MINUTES",
         help="draw docs/images/dashboard-*.png of a simulated run that takes so long",
     )

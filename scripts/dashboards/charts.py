@@ -61,11 +61,13 @@ def lines(axes: Axes, panel: Json, series: Sequence[Named], times: Times) -> Non
             axes.plot(across, values, color=color, lw=1.2, label=name)
     _finish(axes, times)
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     unit = panel["fieldConfig"]["defaults"]["unit"]
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
-    if sum(6 * (len(name) + 5) for name, _ in series) < axes.bbox.width:  # else there is no room
-        _legend(axes, len(series), *axes.get_legend_handles_labels())
+    in_one_line = sum(6 * (len(name) + 5) for name, _ in series) < axes.bbox.width
+    if in_one_line or len(series) <= 4:  # else there is no room for names
+        columns = len(series) if in_one_line else 2
+        _legend(axes, columns, *axes.get_legend_handles_labels())
 
 
 def states(axes: Axes, panel: Json, series: Sequence[Named], times: Times) -> None:

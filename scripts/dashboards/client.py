@@ -112,7 +112,7 @@ _WHO = Row(
         ),
         Panel(
             "Presence",
-            "Green is connected, orange certainly away, grey unknown. What happens between two"
+            "Green is connected, orange away, grey unknown. What happens between two"
             " polls or two scrapes does not show here; “Connections begun” has it.",
             Kind.STATES,
             [Query(presence(chosen("connected")), "{{alias}}")],

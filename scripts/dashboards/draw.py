@@ -98,7 +98,9 @@ def _draw(  # noqa: PLR0913, PLR0917 - where, what, and of what
         values.bars(area, panel, series)
     else:
         states = panel["type"] == "state-timeline"
-        left = 16 + 6.6 * max(len(name) for name, _ in series) if states else 64
-        inner = Box(box.x + left, box.y + 34, box.width - left - 14, box.height - 82)
+        left = 18 + 7 * max(len(name) for name, _ in series) if states else 64
+        inner = Box(box.x + left, box.y + 34, box.width - left - 14, box.height - 88)
         axes = figure.add_axes(inner.within(height), facecolor=_PANEL)
+        own = charts.times_of([one for _, one in series])
+        times = times._replace(step=own.step)
         (charts.states if states else charts.lines)(axes, panel, series, times)

@@ -14,7 +14,7 @@ from dashboards.panels import (
 )
 from dashboards.queries import CLIENT, agents, each, found, increase, on_node, presence, rate
 from dashboards.shared import DIRECTIONS, EVERY, PRESENCE, STATES, YES, directions
-from dashboards.variables import ALIAS, BROKER, JOB, NODE, SEARCH
+from dashboards.variables import ALIAS, BROKER, JOB, NODE, RESTLESS, SEARCH
 
 #: A query over all clients gets this many steps: more, and Prometheus may refuse it (by default it
 #: holds 50 million samples) for a large fleet.
@@ -52,9 +52,10 @@ _NOW = Row(
         ),
         _count(
             "Away",
-            "Monitored clients that are certainly not connected: EMQX keeps their session, or a"
-            " complete poll did not find them. With an agent beside each node, a client that is"
-            " listed by its id counts as absent on every node but its own.",
+            "Monitored clients that are not connected: EMQX keeps their session, or a complete poll"
+            " did not find them, or their node is silent for stale_after_seconds. With an agent"
+            " beside each node, a client that is listed by its id counts as absent on every node"
+            " but its own.",
             _in_state("disconnected|absent"),
             bad=ORANGE,
         ),
@@ -127,8 +128,6 @@ _NOW = Row(
 
 _AWAY = f"topk(100, {each(on_node(found('connected')))} == 0)"
 _SEEN = each(found("last_seen_timestamp_seconds"))
-_CHANGES = f"changes({found('connected')}[$__range] @ end())"
-_RESTLESS = f"topk(20, {each(on_node(_CHANGES, ever=True))} > 0)"
 _LAST = f"last_over_time({found('connected')}[$__range])"
 _UNKNOWN = f"topk(100, {each(_LAST)} unless on ({CLIENT}) {each(found('connected'))})"
 
@@ -137,20 +136,19 @@ _PRESENCE = Row(
     [
         Panel(
             "The 20 clients that came and went most",
-            "Presence of the clients that changed most in the time shown. Grey is unknown, which is"
-            " not away. What happens between two polls or two scrapes does not show here; the"
-            " counter behind “Connections” has it.",
+            "Presence of the clients that changed most in the time shown, on all nodes. Grey is"
+            " unknown, which is not away. What happens between two polls or two scrapes does not"
+            " show here; the counter behind “Connections” has it.",
             Kind.STATES,
-            [Query(f"({presence(found('connected'))}) and on ({CLIENT}) {_RESTLESS}", "{{alias}}")],
+            [Query(presence(agents("connected", "client_id=~`${restless:regex}`")), "{{alias}}")],
             width=12,
             height=12,
             texts=PRESENCE,
             client_link=True,
-            points=_POINTS,
         ),
         Panel(
             "Away now",
-            "Up to 100 clients that are certainly not connected, and how long ago each was last"
+            "Up to 100 clients that are not connected, and how long ago each was last"
             " seen if enable_last_seen is on.",
             Kind.TABLE,
             [Query(_AWAY), Query(f"time() - {_SEEN} and on ({CLIENT}) {_AWAY}")],
@@ -304,7 +302,7 @@ _COMING = Row(
                 )
             ],
             stacked=True,
-            points=_POINTS,
+            points=_POINTS // 2,
         ),
     ],
 )
@@ -313,6 +311,6 @@ DASHBOARD = Dashboard(
     "fleet",
     "EMQX clients: fleet",
     "The clients that otel-emqx-monitor watches: how many are there, who is not, what passes.",
-    [JOB, BROKER, NODE, ALIAS, SEARCH],
+    [JOB, BROKER, NODE, ALIAS, SEARCH, RESTLESS],
     [_NOW, _PRESENCE, _TRAFFIC, _COMING],
 )

@@ -89,7 +89,10 @@ def _variable(one: Variable) -> Json:
         empty = {"text": "", "value": ""}
         return named | {"type": "textbox", "query": "", "current": empty, "options": []}
     chosen: Json = {"multi": True, "includeAll": one.everyone}
-    if one.everyone:
+    if one.extract:
+        everything = {"text": ["All"], "value": ["$__all"]}
+        chosen |= {"hide": 2, "regex": f"/{one.extract}/", "current": everything}
+    elif one.everyone:
         # Beside what has the label, ".*" takes what has none.
         everything = {"text": ["All"], "value": ["$__all"]}
         chosen |= {"allValue": ".*", "current": everything}

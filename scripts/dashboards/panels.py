@@ -83,13 +83,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice at the top of a dashboard: a list from a query, or without one a text box."""
+    """A choice at the top of a dashboard: a list from a query, or without one a text box.
+
+    With ``extract``, a regular expression, the query is a whole one, and nobody sees the list.
+    """
 
     name: str
     title: str
     description: str
     query: str = ""
     everyone: bool = True
+    extract: str = ""
 
 
 @dataclass(frozen=True)

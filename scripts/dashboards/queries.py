@@ -31,17 +31,14 @@ def chosen(name: str, *more: str) -> str:
     return agents(name, _CHOSEN, *more)
 
 
-def on_node(expression: str, *, ever: bool = False) -> str:
+def on_node(expression: str) -> str:
     """Return ``expression`` for the clients that are on the node that was chosen.
 
     Only ``client_info`` has the label ``node``, and it may be switched off. "All" is ``.*``, which
     takes ``connected`` too, as that has no such label: so without a choice no client is left out.
-    With ``ever`` it is those that were there at any moment of the range shown.
     """
     names = f'__name__=~"{PREFIX}(connected|client_info)"'
     members = f"{{{names}, node=~`${{node:regex}}`, {_AGENTS}, {_FOUND}}}"
-    if ever:
-        members = f"last_over_time({members}[$__range] @ end())"
     return f"({expression} and on (job, instance, broker, client_id) {members})"
 
 

@@ -27,11 +27,12 @@ _Act = tuple[float, str, Callable[[Stage, Cluster], object]]
 #: What happens, at which part of the time.
 _ACTS: Sequence[_Act] = (
     (0.30, "a node hangs", lambda _, cluster: cluster.freeze(_NODES[2])),
-    (0.40, "it goes on", lambda _, cluster: cluster.thaw(_NODES[2])),
+    (0.38, "it goes on", lambda _, cluster: cluster.thaw(_NODES[2])),
     (0.55, "another one dies", lambda _, cluster: cluster.kill(_NODES[1])),
     (0.63, "it is started again", lambda _, cluster: cluster.start(_NODES[1])),
-    (0.78, "EMQX's API is gone", lambda running, _: running.simulator.stop()),
+    (0.74, "EMQX's API is gone", lambda running, _: running.simulator.stop()),
     (0.90, "it is back", lambda running, _: running.simulator.start()),
+    (0.97, "a node hangs again", lambda _, cluster: cluster.freeze(_NODES[2])),
 )
 
 
@@ -61,7 +62,7 @@ def play(
             act(running, cluster)
         time.sleep(max(0.0, began + seconds - time.time()))
         end = time.time() // _PACE * _PACE
-        span = Span(end=end, seconds=int(seconds), step=_PACE, rate_interval=60)
+        span = Span(end=end, seconds=int(seconds), step=_PACE)
         for dashboard in dashboards:
             choices = _choices(running, dashboard)
             answers = {

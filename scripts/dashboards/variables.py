@@ -36,3 +36,15 @@ CLIENT_ID = Variable(
     query=f"label_values({found('connected')}, client_id)",
     everyone=False,
 )
+
+_CHANGES = f"changes({found('connected')}[$__range])"
+
+#: The client ids that one panel asks for: to look for them in the panel's own query would mean to
+#: compare all clients at each moment, which takes minutes where there are 50,000.
+RESTLESS = Variable(
+    "restless",
+    "Clients that came and went most",
+    "Made from the other choices.",
+    query=f"query_result(topk(20, max by (client_id) ({_CHANGES}) > 0))",
+    extract=r'\{client_id="([\s\S]*)"\} \S+ \d+$',
+)

@@ -21,12 +21,16 @@ ALL = ("$__all",)
 
 _META = re.compile(r"[\\^$*+?.()|[\]{}/]")
 _REFERENCE = re.compile(r"\$\{(\w+):regex\}|\$(__range|__rate_interval)\b")
+_QUERY_RESULT = re.compile(r"query_result\((.*)\)", re.DOTALL)
 _LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Question:
-    """One query of a dashboard; ``over_time`` when it is asked for a range."""
+    """One query of a dashboard.
+
+    ``over_time`` is whether it is asked for a range; ``every`` is its shortest step, in seconds.
+    """
 
     dashboard: str
     panel: str
@@ -34,6 +38,7 @@ class Question:
     ref: str
     expr: str
     over_time: bool
+    every: int = 0
 
     def __str__(self) -> str:
         return f"{self.dashboard}: {self.panel}, {self.ref}"
@@ -61,6 +66,7 @@ def questions(dashboard: Json) -> Iterator[Question]:
                 target["refId"],
                 target["expr"],
                 over_time=target["range"],
+                every=int(panel.get("interval", "0s").removesuffix("s")),
             )
     for one in dashboard["annotations"]["list"]:
         yield Question(name, one["name"], "annotation", "annotation", one["expr"], over_time=True)
@@ -99,22 +105,47 @@ def interpolated(text: str, dashboard: Json, choices: Choices, span: Span) -> st
     return _REFERENCE.sub(value_of, text)
 
 
-def options(server: Prometheus, dashboard: Json, name: str, choices: Choices, span: Span) -> Any:
+def options(
+    server: Prometheus, dashboard: Json, name: str, choices: Choices, span: Span
+) -> list[str]:
     """Return what the list of a variable offers."""
-    query = interpolated(variables(dashboard)[name]["query"]["query"], dashboard, choices, span)
+    variable = variables(dashboard)[name]
+    query = interpolated(variable["query"]["query"], dashboard, choices, span)
+    if match := _QUERY_RESULT.fullmatch(query):
+        found = server.ask("query", query=match[1], time=str(span.end))["result"]
+        lines = [_line(one) for one in found]
+        return [wanted[1] for line in lines if (wanted := re.search(variable["regex"][1:-1], line))]
     match = _LABEL_VALUES.fullmatch(query)
     assert match, query
-    return server.ask(f"label/{match[2]}/values", **{"match[]": match[1]})
+    offered: list[str] = server.ask(f"label/{match[2]}/values", **{"match[]": match[1]})
+    return offered
+
+
+def _line(one: Json) -> str:
+    """Return the text that Grafana makes of a series for ``query_result``, labels unescaped."""
+    labels = ",".join(f'{name}="{value}"' for name, value in one["metric"].items())
+    return f"{{{labels}}} {one['value'][1]} {round(one['value'][0] * 1000)}"
+
+
+def resolved(server: Prometheus, dashboard: Json, choices: Choices, span: Span) -> Choices:
+    """Return ``choices`` with the values put in of lists whose "All" is all of their values."""
+    made = {
+        name: options(server, dashboard, name, choices, span)
+        for name, one in variables(dashboard).items()
+        if one.get("includeAll") and "allValue" not in one
+    }
+    return {**choices, **made}
 
 
 def answer(
     server: Prometheus, dashboard: Json, question: Question, choices: Choices, span: Span
 ) -> Any:
     """Return the series that Prometheus answers a query with."""
+    choices = resolved(server, dashboard, choices, span)
     expr = interpolated(question.expr, dashboard, choices, span)
     if not question.over_time:
         return server.ask("query", query=expr, time=str(span.end))["result"]
-    start = span.end - span.seconds
+    start, step = span.end - span.seconds, max(span.step, question.every)
     return server.ask(
-        "query_range", query=expr, start=str(start), end=str(span.end), step=str(span.step)
+        "query_range", query=expr, start=str(start), end=str(span.end), step=str(step)
     )["result"]

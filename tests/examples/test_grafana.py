@@ -45,7 +45,7 @@ LOST_NODE = "emqx2@127.0.0.1"
 LOST = ["lost-1", "lost-2"]
 UNKNOWN = -1
 #: Comes and goes all the time. The odd ones have traffic, drops and a queue.
-RESTLESS = "restless"
+RESTLESS = 'restless, "quoted"}\n1'
 NEVER_SEEN = "never seen"
 
 QOS = ("", ".qos0", ".qos1", ".qos2")
