@@ -76,7 +76,7 @@ def states(axes: Axes, panel: Json, series: Sequence[Named], times: Times) -> No
     for number, (_, one) in enumerate(series):
         for at, value in points(one):
             place = times.place(at)
-            left, width = times.when(place), times.when(place + 1) - times.when(place)
+            left, width = times.when(place), times.when(place + 1.05) - times.when(place)
             axes.barh(number, width, left=left, height=0.8, color=texts[int(value)][1], lw=0)
     _finish(axes, times)
     axes.grid(visible=False)
