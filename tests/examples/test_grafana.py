@@ -123,26 +123,31 @@ def lost(*, restless: bool) -> list[Json]:
     return [row("lost-1") | ({} if restless else GONE), row("lost-2")]
 
 
-def live(fleet: StaticFleet, others: StaticFleet, stop: threading.Event) -> None:
-    """Let counters grow, and one client of each node come and go."""
+def live(
+    fleet: StaticFleet, others: StaticFleet, rest: threading.Event, stop: threading.Event
+) -> None:
+    """Let counters grow, and one client of each node come and go; from ``rest`` on it is gone."""
     step = 0
     while not stop.wait(1.5):
         step += 1
-        fleet.replace(rows(step, restless=step % 2 == 0))
+        fleet.replace(rows(step, restless=step % 2 == 0 and not rest.is_set()))
         others.replace(lost(restless=step % 2 == 1))
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A cluster in which everything has happened that the dashboards tell of."""
-    fleet, stop = StaticFleet(rows(0, restless=True)), threading.Event()
-    others = StaticFleet(lost(restless=False))
+    fleet, others = StaticFleet(rows(0, restless=True)), StaticFleet(lost(restless=False))
+    rest, stop = threading.Event(), threading.Event()
     cluster = Cluster({NODE: fleet, LOST_NODE: others})
-    living = threading.Thread(target=live, args=(fleet, others, stop))
+    living = threading.Thread(target=live, args=(fleet, others, rest, stop))
     with stage(cluster, CLIENTS, tmp_path_factory.mktemp("stage"), pace=1, stale=600) as running:
         living.start()
         try:
             play(running, cluster)
+            rest.set()
+            who = f"client_id=`{RESTLESS}`"
+            wait(running, f"max_over_time(emqx_client_monitor_connected{{{who},JOB}}[3s]) == 0")
             yield running
         finally:
             stop.set()
