@@ -1,59 +1,101 @@
-"""The shipped configurations of Prometheus and Alertmanager, made fast and pointed at a test."""
+"""An agent with everything on, on a simulated cluster, and a Prometheus that gets it both ways.
 
-import re
+The agent is scraped as the job ``scraped``. It pushes to a Collector too, and what that offers is
+scraped as README and ``collector-config`` say, so that the job is the agent's ``service.name``.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import yaml
+from otel_emqx_monitor.agent import Agent
+from otel_emqx_monitor.config import Config
+from otel_emqx_monitor.events.setup import Wanted, set_up
+from otel_emqx_monitor.simulator import Broker, Cluster, Simulator
+from tests.collector.collector import CONFIGS, OTLP_GRPC, PROMETHEUS, running_collector
+from tests.real.agents import ALL_FLAGS
+from tests.real.prometheus import Prometheus, prometheus
 
-from tests.examples.rules import EXAMPLES, RULE_FILES
-
-#: What an hour of waiting becomes.
-AT_ONCE = "1s"
-
-
-def write_rules(folder: Path) -> Path:
-    """Write the shipped rules with every ``for`` and ``interval`` made a second; returns where."""
-    target = folder / "rules"
-    target.mkdir()
-    for file in RULE_FILES:
-        text = file.read_text(encoding="utf-8")
-        text = re.sub(r"^( +(?:for|interval): )\w+$", rf"\g<1>{AT_ONCE}", text, flags=re.MULTILINE)
-        (target / file.name).write_text(text, encoding="utf-8")
-    return target
+SCRAPED, PUSHED = "scraped", "otel-emqx-monitor"
+BROKER = "plant-1"
+_TOKEN = "made-up-token"
 
 
-def prometheus_config(rules: Path, alertmanager: str, agent: str, collector: str) -> dict[str, Any]:
-    """Return both shipped configurations in one: it scrapes an agent, and a Collector.
+@dataclass(frozen=True)
+class Stage:
+    """Everything that runs."""
+
+    simulator: Simulator
+    server: Prometheus
+
+    @property
+    def broker(self) -> Broker:
+        return self.simulator.broker
+
+
+@contextmanager
+def stage(
+    cluster: Cluster, clients: Sequence[dict[str, Any]], folder: Path, *, pace: float, stale: float
+) -> Iterator[Stage]:
+    """Run it all for the length of the block.
 
     Args:
-        rules: the folder of rule files.
-        alertmanager: ``host:port``, as are
-        agent: and
-        collector: these.
+        cluster: whose API is asked.
+        clients: ``monitored_clients``.
+        folder: for files.
+        pace: seconds between two polls, two scrapes, two pushes.
+        stale: seconds after which the agent holds what it has not heard of for unknown or gone.
     """
-    scraped, pushed = read("prometheus.yml"), read("prometheus-otlp.yml")
-    jobs = {job["job_name"]: job for job in scraped["scrape_configs"] + pushed["scrape_configs"]}
-    config: dict[str, Any] = scraped
-    config["global"] = dict.fromkeys(scraped["global"], AT_ONCE)
-    config["rule_files"] = [f"{rules}/*.yaml"]
-    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [alertmanager]
-    for job, address in {"otel-emqx-monitor": agent, "otel-collector": collector}.items():
-        jobs[job]["static_configs"][0]["targets"] = [address]
-    config["scrape_configs"] = [jobs["otel-emqx-monitor"], jobs["otel-collector"]]
-    return config
+    expiration = {"METRIC_EXPIRATION": f"{3 * pace:g}s"}  # as its configuration recommends
+    with (
+        Simulator(Broker(source=cluster)) as simulator,
+        running_collector(CONFIGS / "agent-to-prometheus.yaml", expiration) as collector,
+    ):
+        settings = {
+            "emqx": _emqx(simulator),
+            "monitored_clients": clients,
+            "prometheus": {"address": "127.0.0.1", "port": 0, "ttl_seconds": pace, **ALL_FLAGS},
+            "polling": {"interval_seconds": pace, "stale_after_seconds": stale},
+            "state": {"path": str(folder / "state")},
+            "events": {"webhook": {"token": _TOKEN}},
+            "otlp": {"endpoint": f"http://{collector.listen[OTLP_GRPC]}", "interval_seconds": pace},
+        }
+        config = Config.model_validate(settings)
+        agent = Agent(config, push=True)
+        agent.start()
+        try:
+            set_up(config.emqx, Wanted(agent.url, _TOKEN), echo=lambda _: None)
+            scrapes = _scrapes(agent.url, collector.listen[PROMETHEUS], pace)
+            with prometheus(scrapes, folder) as server:
+                yield Stage(simulator, server)
+        finally:
+            agent.stop()
 
 
-def alertmanager_config(receiver: str) -> dict[str, Any]:
-    """Return the shipped configuration, which notifies at once, and by webhooks of ``receiver``."""
-    config = read("alertmanager.yml")
-    config["route"] |= {"group_wait": "0s", "group_interval": AT_ONCE}
-    for one in config["receivers"]:
-        one["webhook_configs"] = [{"url": f"{receiver}/{one['name']}"}]
-    return config
+def _emqx(simulator: Simulator) -> dict[str, object]:
+    return {
+        "api_url": simulator.url,
+        "api_key": simulator.broker.key,
+        "api_secret": simulator.broker.secret,
+        "alias": BROKER,
+        "timeout_seconds": 1,
+        "attempts": 1,
+    }
 
 
-def read(name: str) -> dict[str, Any]:
-    """Return a shipped configuration."""
-    content: dict[str, Any] = yaml.safe_load((EXAMPLES / name).read_text(encoding="utf-8"))
-    return content
+def _scrapes(agent_url: str, collector: str, pace: float) -> str:
+    """Return Prometheus's configuration; JSON is YAML too."""
+
+    def job(name: str, target: str, **settings: object) -> dict[str, object]:
+        return {"job_name": name, "static_configs": [{"targets": [target]}], **settings}
+
+    jobs = [
+        job(SCRAPED, urlsplit(agent_url).netloc),
+        job("otel-collector", collector, honor_labels=True),
+    ]
+    every = {"scrape_interval": f"{pace:g}s", "scrape_timeout": f"{pace:g}s"}
+    return json.dumps({"global": every, "scrape_configs": jobs})

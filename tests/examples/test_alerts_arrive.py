@@ -22,7 +22,7 @@ from tests.collector.collector import (
     require_collector,
     running_collector,
 )
-from tests.examples.stage import alertmanager_config, prometheus_config, write_rules
+from tests.examples.shortened import alertmanager_config, prometheus_config, write_rules
 from tests.peers import unused_port
 from tests.processes import settings
 from tests.real.agents import ALL_FLAGS
