@@ -1,0 +1,131 @@
+"""Agents beside three nodes: what the documented queries say is true at every step."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.examples.promql import documented_queries, hastened
+from tests.examples.sidecars import FASTER, PODS, Sidecars, sidecars
+from tests.real.prometheus import Samples
+
+FIRST, SECOND, THIRD = PODS
+
+QUERIES = {name: hastened(query, FASTER) for name, query in documented_queries().items()}
+
+
+@pytest.fixture
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecars]:
+    with sidecars(tmp_path_factory.mktemp("sidecars")) as running:
+        yield running
+
+
+def by_alias(samples: Samples, **labels: str) -> dict[str, float]:
+    """Return the values of the samples that have these labels, by the client's alias."""
+    wanted = [one for one in samples if labels.items() <= one.labels.items()]
+    values = {one.labels["alias"]: one.value for one in wanted}
+    assert len(values) == len(wanted), f"more than one series for a client: {samples}"
+    return values
+
+
+def expect(layout: Sidecars, **presence: int) -> None:
+    """Wait until the presence of all clients is this, for both PodMonitors."""
+    for broker in ("live", "sums"):
+        layout.server.wait_for(
+            QUERIES["presence"], lambda found, of=broker: by_alias(found, broker=of) == presence
+        )
+
+
+def expect_of_mover(layout: Sidecars, query: str, value: float, *, broker: str = "sums") -> None:
+    """Wait until a query about received messages, or about drops, says this of the mover."""
+    layout.server.wait_for(
+        QUERIES[query], lambda found: _received(found, broker).get("mover") == value
+    )
+
+
+def _received(samples: Samples, broker: str) -> dict[str, float]:
+    return by_alias([one for one in samples if one.labels.get("direction") != "tx"], broker=broker)
+
+
+def presence_since(layout: Sidecars, begin: float, alias: str) -> set[float]:
+    """Return all values that the presence of a client has had since ``begin``."""
+    answer = layout.server.ask(
+        "query_range",
+        query=QUERIES["presence"],
+        start=str(begin),
+        end=str(time.time()),
+        step="0.2",
+    )
+    found = [one["values"] for one in answer["result"] if one["metric"]["alias"] == alias]
+    return {float(value) for values in found for _, value in values}
+
+
+@pytest.mark.real("prometheus")
+def test_presence_and_sums_are_right_at_every_step(layout: Sidecars) -> None:
+    for name, pod in {"one": FIRST, "two": SECOND, "three": THIRD, "nameless": THIRD}.items():
+        layout.put(name, pod)
+    session = datetime.now(UTC)
+    layout.put("mover", FIRST, received=5, dropped=1, created_at=session)
+    expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
+    expect_of_mover(layout, "sum", 5)
+    begin = time.time()
+
+    # It moves with its session: one connection after the other, each counted once.
+    layout.put("mover", SECOND, received=2, dropped=3, created_at=session)
+    expect_of_mover(layout, "sum", 7)
+    expect_of_mover(layout, "sum", 2, broker="live")
+    expect_of_mover(layout, "rate", 0)
+    expect_of_mover(layout, "rate", 0, broker="live")
+    # Of the session's drops the sum counts those before the move twice; max does not.
+    expect_of_mover(layout, "session", 3)
+    assert dropped(layout) == 1 + 3
+    layout.put("mover", THIRD, received=4, dropped=3, created_at=session)
+    expect_of_mover(layout, "sum", 11)
+    layout.put("mover", FIRST, received=1, dropped=3, created_at=session)
+    expect_of_mover(layout, "sum", 12)
+    expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
+    assert presence_since(layout, begin, "mover") == {1}  # all the while
+
+    layout.put("mover", None)
+    expect(layout, one=1, two=1, three=1, nameless=1, mover=0, ghost=0)
+    expect_of_mover(layout, "sum", 12)
+    layout.put("mover", THIRD, received=1)
+    expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
+    expect_of_mover(layout, "sum", 13)
+    layout.clients["mover"].received = 4
+    layout.tell()
+    expect_of_mover(layout, "sum", 16)
+    layout.server.wait_for(QUERIES["rate"], lambda found: _received(found, "live")["mover"] > 0)
+
+    # A pod dies. Until Kubernetes knows, nobody can tell where its clients are. Then those are
+    # missed whom another agent knows: by name, or from an earlier visit.
+    layout.die(THIRD)
+    expect(layout, one=1, two=1)
+    layout.delete(THIRD)
+    expect(layout, one=1, two=1, three=0, mover=0, ghost=0)
+    layout.put("mover", FIRST, received=1)
+    expect(layout, one=1, two=1, three=0, mover=1, ghost=0)
+    layout.cluster.start(PODS[THIRD])
+    layout.begin(THIRD)
+    layout.discover()
+    expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
+    expect_of_mover(layout, "sum", 17)  # its agent has kept its state file
+
+    # A node hangs, and its agents are well: they know that they do not know.
+    hung = time.time()
+    layout.cluster.freeze(PODS[SECOND])
+    expect(layout, one=1, three=1, nameless=1, mover=1)
+    layout.put("mover", THIRD, received=1)
+    expect_of_mover(layout, "sum", 18)
+    layout.cluster.thaw(PODS[SECOND])
+    expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
+    assert presence_since(layout, hung, "mover") == {1}
+    assert presence_since(layout, begin, "one") == {1}
+    assert presence_since(layout, begin, "two") == {1}  # or nothing
+
+
+def dropped(layout: Sidecars) -> float | None:
+    """Return what the sum over all agents says of the drops of the mover's queue."""
+    wrong = 'sum(emqx_client_monitor_mqueue_dropped_total{alias="mover", broker="sums"})'
+    return layout.server.value(wrong)
