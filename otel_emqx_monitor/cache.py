@@ -25,7 +25,7 @@ from otel_emqx_monitor.emqx.errors import Closed, EmqxError, Reason
 from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Fleet
 from otel_emqx_monitor.outage import Outage
-from otel_emqx_monitor.snapshot import Health, Pushes, Snapshot
+from otel_emqx_monitor.snapshot import Health, Pushes, Reload, Snapshot
 
 if TYPE_CHECKING:
     from otel_emqx_monitor.events.receivers import EventsView
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 CALLBACK_WAIT_SECONDS = 5.0
 
 _LONGEST_BACKOFF_SECONDS = 30.0
+
+#: What readers are told of an exception that nobody foresaw: it may hold anything.
+_BUG = "the poll failed in a way that is a bug of this program; its log says more"
 
 #: A reader that comes every ``ttl`` seconds comes some milliseconds early at times: the last part
 #: of the ``ttl``, as a share of it, counts as over, else it would get the same poll twice.
@@ -173,6 +176,42 @@ class SnapshotCache:
         with self._lock:
             self._snapshot = replace(self._snapshot, pushes=pushes)
 
+    def note_reload(self, reload: Reload) -> None:
+        """Make ``reload`` part of this and all later snapshots."""
+        with self._lock:
+            self._snapshot = replace(self._snapshot, reload=reload)
+
+    def follow(self, earlier: "SnapshotCache", fleet: Fleet, *, same_broker: bool) -> None:
+        """Go on with what ``earlier``, of another configuration, has counted and known.
+
+        Args:
+            earlier: what makes no polls any more.
+            fleet: what is known of the clients now.
+            same_broker: whether it is still known of them; of another broker only sums go on.
+        """
+        with earlier._lock:
+            before, good_since = earlier._snapshot, earlier._good_since
+            outage = earlier._outage
+        with self._lock:
+            health = before.health
+            if same_broker:
+                self._good_since, self._outage = good_since, outage
+            else:
+                health = replace(health, up=None, last_success=None, poll_duration=None)
+            if self._good_since is None:
+                fleet = fleet.forgotten()
+            self._snapshot = replace(
+                before, broker=self._snapshot.broker, fleet=fleet, health=health
+            )
+
+    def settle(self, seconds: float) -> None:
+        """Wait for the end of a poll that was cut off, ``seconds`` at most."""
+        with self._lock:
+            running = self._running
+        if running is not None:
+            with suppress(TimeoutError):
+                running.result(timeout=seconds)
+
     @contextmanager
     def pinned(self, snapshot: Snapshot) -> Iterator[None]:
         """Make ``snapshot()`` return this one in the current thread: one collect, one snapshot."""
@@ -194,7 +233,7 @@ class SnapshotCache:
             self._failed(began, error.reason, str(error))
         except Exception as error:
             log.exception("the poll failed in a way that is a bug of this program")
-            self._failed(began, Reason.INTERNAL, repr(error))
+            self._failed(began, Reason.INTERNAL, repr(error), shown=_BUG)
         else:
             self._succeeded(began, poll, fleet)
 
@@ -215,13 +254,18 @@ class SnapshotCache:
             self._outage.end(self._clock())
             self._running = None
 
-    def _failed(self, began: float, reason: Reason, text: str) -> None:
+    def _failed(self, began: float, reason: Reason, text: str, shown: str | None = None) -> None:
         with self._lock:
             now = self._clock()
             errors = dict(self._snapshot.health.errors)
             errors[reason] += 1
             health = replace(
-                self._snapshot.health, up=False, poll_duration=now - began, errors=errors
+                self._snapshot.health,
+                up=False,
+                poll_duration=now - began,
+                errors=errors,
+                last_failure=time.time(),
+                last_error=shown or text,
             )
             self._snapshot = replace(self._snapshot, health=health)
             self._outage.go_on(now, text)

@@ -1,5 +1,6 @@
 """The commands: options in, messages and exit codes out."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from otel_emqx_monitor.version import __version__
 if TYPE_CHECKING:
     from otel_emqx_monitor.config import Config
     from otel_emqx_monitor.emqx.broker import Broker
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,6 +81,19 @@ def _config_option(command: F) -> F:
     )(command)
 
 
+def _service_options(command: F) -> F:
+    """Give a command the options of those that run until they are stopped."""
+    watch = click.option(
+        "--watch/--no-watch",
+        "watching",
+        default=True,
+        show_default=True,
+        help="Read the configuration again when its file changes, or one that it names. SIGHUP has"
+        " it read again in any case.",
+    )
+    return _config_option(_log_options(watch(command)))
+
+
 def _load_config() -> "Config":
     from otel_emqx_monitor.config import load
 
@@ -97,41 +113,53 @@ def main() -> None:
 
 
 @main.command()
-@_config_option
-@_log_options
-def prometheus() -> None:
+@_service_options
+def prometheus(*, watching: bool) -> None:
     """Serve the metrics for Prometheus to scrape."""
-    _run(_load_config(), serve=True, push=False)
+    _run(_load_config, serve=True, push=lambda _config: False, watching=watching)
 
 
 @main.command()
-@_config_option
-@_log_options
-def otlp() -> None:
+@_service_options
+def otlp(*, watching: bool) -> None:
     """Push the metrics to an OpenTelemetry Collector."""
+    _run(_load_config_to_push, serve=False, push=lambda _config: True, watching=watching)
+
+
+def _load_config_to_push() -> "Config":
     config = _load_config()
     if config.otlp is None:
         raise click.UsageError(
             "the configuration has no section otlp; give one, otlp: {} takes everything from the"
             " OTEL_* variables"
         )
-    _run(config, serve=False, push=True)
+    return config
 
 
 @main.command()
-@_config_option
-@_log_options
-def run() -> None:
+@_service_options
+def run(*, watching: bool) -> None:
     """Serve the metrics, and push them if the configuration has a section otlp."""
-    config = _load_config()
-    _run(config, serve=True, push=config.otlp is not None)
+    _run(_load_config, serve=True, push=lambda config: config.otlp is not None, watching=watching)
 
 
-def _run(config: "Config", *, serve: bool, push: bool) -> None:
-    from otel_emqx_monitor import agent
+def _run(
+    load: Callable[[], "Config"],
+    *,
+    serve: bool,
+    push: Callable[["Config"], bool],
+    watching: bool,
+) -> None:
+    from otel_emqx_monitor import service
+    from otel_emqx_monitor.config import locate
+    from otel_emqx_monitor.config.exposure import exposure
 
+    command = service.Command(locate(_recall("cfg")), load, serve=serve, push=push)
+    in_force = command.read()
     _start_logging()
-    agent.run(config, serve=serve, push=push)
+    if (warning := exposure(command.file)) is not None:
+        log.warning("%s", warning)
+    service.run(command, in_force, watching=watching)
 
 
 @main.command()

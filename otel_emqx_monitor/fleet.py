@@ -193,7 +193,8 @@ class Fleet:
     ``counted`` is what is summed up over epochs, ``None`` when counters are those that EMQX tells.
     ``over_limit`` is how many clients ``max_clients`` left out, ``None`` where nothing is bounded.
     ``nodes`` and ``refresh_seconds`` are those of the poll. ``write_errors`` is how often what is
-    remembered could not be written to a file, ``None`` where it is not meant to be.
+    remembered could not be written to a file, ``None`` where it is not meant to be, and
+    ``written_at`` is when it last was, in seconds since the epoch.
     ``corrections`` are how often polls had to repair what events said, ``None`` without events, and
     ``corrected_at`` is when they last had to. Of two fleets the one with the higher ``revision``
     knows all that the other knows.
@@ -207,6 +208,7 @@ class Fleet:
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     refresh_seconds: float | None = None
     write_errors: int | None = None
+    written_at: float | None = None
     corrections: Mapping[Correction, int] | None = None
     corrected_at: float | None = None
     revision: int = 0

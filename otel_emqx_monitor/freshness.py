@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.fleet import ASSUMED_REFRESH_SECONDS, Client, State
 
-_REMEDY = "a shorter mqtt.idle_timeout of EMQX shows more; see Sleepy devices in the README"
+_REMEDY = (
+    "a shorter mqtt.idle_timeout of EMQX shows more, and so do events; see Sleepy devices and"
+    " Events in the README"
+)
 
 
 def in_words(seconds: float | None) -> str:

@@ -263,6 +263,18 @@ METRICS: tuple[Metric, ...] = (
         lambda now: alone(now.fleet.refresh_seconds_or_assumed),
     ),
     of_agent(
+        "config_last_reload_successful",
+        Kind.GAUGE,
+        "Whether the configuration on disk was good when it was last read, and so is in force",
+        lambda now: alone(None if now.reload is None else int(now.reload.successful)),
+    ),
+    of_agent(
+        "config_last_reload_success_timestamp_seconds",
+        Kind.GAUGE,
+        "When the configuration in force took over (epoch seconds)",
+        lambda now: alone(None if now.reload is None else now.reload.succeeded_at),
+    ),
+    of_agent(
         "state_write_errors",
         Kind.COUNTER,
         "Number of polls whose outcome could not be written to state.path",

@@ -90,6 +90,12 @@ class Merger:
         self._keys, self._keys_before = set(keys), set[int]()
         self._turned = monotonic()
 
+    def take_over(self, earlier: "Merger") -> None:
+        """Take the messages that wait and the memory of what has come from ``earlier``."""
+        self._waiting, self._unplaced = earlier._waiting, earlier._unplaced
+        self._keys, self._keys_before = earlier._keys, earlier._keys_before
+        self._turned = earlier._turned
+
     def hear(self, events: Iterable[Event]) -> Heard:
         """Take events in, and return what they change, and those that waited."""
         now, heard = self._monotonic(), Heard()

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from math import ceil, floor
 
+from otel_emqx_monitor.pulse import Pulse
+
 #: Agents that start together, as after an upgrade, spread over this many seconds at most.
 _SPREAD_SECONDS = 5.0
 
@@ -19,6 +21,7 @@ class Schedule:
     Args:
         poll: polls, and returns how many polls have failed in a row; raises nothing.
         interval: seconds from the begin of one poll to that of the next.
+        patience: how long one poll may take, in seconds.
         spread: returns a number between its two arguments: seconds until the first poll.
         clock: monotonic seconds.
     """
@@ -28,6 +31,7 @@ class Schedule:
         poll: Callable[[], int],
         interval: float,
         *,
+        patience: float = 0.0,
         spread: Callable[[float, float], float] = random.uniform,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -35,6 +39,8 @@ class Schedule:
         self._interval = interval
         self._spread = spread
         self._clock = clock
+        self.pulse = Pulse("polls on the schedule")
+        self._patience = patience
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
 
@@ -46,10 +52,20 @@ class Schedule:
         """Make no further poll; one that is under way goes on."""
         self._stopped.set()
 
+    def join(self, seconds: float) -> None:
+        """Wait for the end of a poll that is under way, ``seconds`` at most."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout=seconds)
+
     def _run(self) -> None:
         first = self._clock() + self._spread(0.0, min(self._interval, _SPREAD_SECONDS))
         due = first
-        while not self._stopped.wait(max(0.0, due - self._clock())):
+        while True:
+            pause = max(0.0, due - self._clock())
+            self.pulse.turn(pause + self._patience)
+            if self._stopped.wait(pause):
+                self.pulse.end()
+                return
             failures = self._poll()
             due = next_due(first, self._interval, due, self._clock(), failures)
 

@@ -1,24 +1,39 @@
-"""The agent's HTTP server: ``/metrics`` for Prometheus, ``/`` for people."""
+"""The agent's HTTP server: ``/metrics`` for Prometheus, and what else it is given to serve."""
 
 import asyncio
-import html
 import math
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from otel_emqx_monitor import background
+from otel_emqx_monitor import background, health
 from otel_emqx_monitor.cache import SnapshotCache
+from otel_emqx_monitor.config import ConfigError, Problem
+from otel_emqx_monitor.config.files import FileRefused
+from otel_emqx_monitor.events import webhook
 from otel_emqx_monitor.listening import listen
+from otel_emqx_monitor.pulse import Pulse
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
-from otel_emqx_monitor.snapshot import Snapshot
-from otel_emqx_monitor.version import __version__
+from otel_emqx_monitor.web.basic_auth import WebGuard
+from otel_emqx_monitor.web.connection import LimitedServer, Patience
+from otel_emqx_monitor.web.door import Door, Places
+from otel_emqx_monitor.web.live import LiveContext, LiveWebConfig
+
+#: Asked for without a password: probes of Kubernetes and load balancers would need one in clear
+#: text in their definitions, and a changed password would look like a dead process. Events have a
+#: token of their own, and a request carries only one of the two.
+OPEN_PATHS: Final = frozenset({health.HEALTHY, health.READY, webhook.PATH})
 
 #: What a scrape may wait for a poll when the scraper does not announce its timeout, in seconds;
 #: Prometheus' own default timeout is 10 s.
@@ -33,24 +48,36 @@ _MARGIN_SHARE, _MARGIN_SECONDS = 0.2, 0.5
 #: Prometheus' default interval is a minute; a connection should outlive it.
 _KEEP_ALIVE_SECONDS = 75
 
+#: How often the loop notes that it turns, in seconds.
+_TURN_SECONDS = 5
+
 _LONGEST_HEADERS = 16 * 1024
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>otel-emqx-monitor</title>
-<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
-</head>
-<body style="font-family: sans-serif; max-width: 40em; margin: 2em auto; padding: 0 1em">
-<h1>otel-emqx-monitor {version}</h1>
-<p>Watches {count} MQTT clients of the EMQX broker <strong>{broker}</strong>.</p>
-{remarks}
-<p><a href="metrics">Metrics</a> for Prometheus.</p>
-</body>
-</html>
-"""
+#: Of what a client has not read yet no more than this is held for it.
+_CHUNK_BYTES = 64 * 1024
 
-#: What to tell people about a snapshot.
-Remarks = Callable[[Snapshot], Sequence[str]]
+#: Expositions that are made at once; more would only take turns.
+_RENDERINGS = 2
+
+_PATIENCE = Patience()
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may ask the HTTP server, and how much.
+
+    Args:
+        web_config_file: TLS and passwords, see ``web.settings``; ``None`` for plain HTTP.
+        max_connections: how many connections may be open at once.
+        patience: how long to wait for a client.
+    """
+
+    web_config_file: Path | None = None
+    max_connections: int = 1024
+    patience: Patience = _PATIENCE
+
+
+_EVERYBODY = Access()
 
 
 class MetricsServer:
@@ -62,13 +89,14 @@ class MetricsServer:
         address: IPv4 or IPv6 address or host name; ``::`` takes both families.
         port: TCP port, 0 for any free one.
         routes: what else to serve.
-        remarks: what the page for people says of a snapshot, one sentence each.
+        access: who may ask, and how much.
 
     Raises:
         ListenError: the address cannot be had.
+        ConfigError: the web configuration file cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913 (the parts that the agent wires together)
+    def __init__(  # noqa: PLR0913 (what is served, where, to whom)
         self,
         source: SnapshotCache,
         reader: PrometheusReader,
@@ -76,18 +104,18 @@ class MetricsServer:
         port: int,
         *,
         routes: Sequence[Route] = (),
-        remarks: Remarks = lambda _snapshot: (),
+        access: Access = _EVERYBODY,
     ) -> None:
-        self._sockets = listen(address, port)
-        app = Starlette(
-            routes=[
-                Route("/metrics", _metrics(source, reader)),
-                Route("/", _landing_page(source, remarks)),
-                *routes,
-            ]
-        )
+        live = _live(access.web_config_file)
+        self._tls = live is not None and live.tls
+        listening = listen(address, port)
+        self._places = Places(access.max_connections)
+        self._sockets: list[socket.socket] = [Door(one, self._places) for one in listening]
+        self.pulse = Pulse("answers HTTP")
+        self.show(source, reader, routes)
         config = uvicorn.Config(
-            app,
+            WebGuard(self._answer, live.current, OPEN_PATHS) if live else self._answer,
+            interface="asgi3",  # as it would not find out for a method
             http="h11",
             ws="none",
             lifespan="off",
@@ -99,18 +127,36 @@ class MetricsServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=_LONGEST_HEADERS,
+            callback_notify=self._turn,
+            timeout_notify=_TURN_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        config.load()
+        if live is not None and live.tls:
+            config.ssl = LiveContext.of(live)
+        self._server = LimitedServer(config, access.patience, self._places)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     @property
     def url(self) -> str:
-        """Where people find it: ``http://host:port/``."""
+        """Where people find it: ``http://host:port/``, or ``https:`` with TLS."""
         host, port = self._sockets[0].getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        return f"http{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._places.taken
+
+    def show(
+        self, source: SnapshotCache, reader: PrometheusReader, routes: Sequence[Route] = ()
+    ) -> None:
+        """Serve this from now on; answers under way go on with what was served before."""
+        self.reader = reader
+        self._app = Starlette(routes=[Route("/metrics", _metrics(source, reader)), *routes])
 
     def start(self) -> None:
         """Begin to answer."""
+        self.pulse.turn(_TURN_SECONDS)
         self._thread.start()
 
     def stop(self) -> None:
@@ -120,9 +166,24 @@ class MetricsServer:
             self._thread.join(timeout=2)
         for listening in self._sockets:
             listening.close()
+        self._places.close()
 
     def _run(self) -> None:
         self._server.run(sockets=self._sockets)
+        self.pulse.end()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _turn(self) -> None:
+        self.pulse.turn(_TURN_SECONDS)
+
+
+def _live(file: Path | None) -> LiveWebConfig | None:
+    try:
+        return None if file is None else LiveWebConfig(file)
+    except FileRefused as refused:
+        raise ConfigError(str(file), [Problem("", str(refused))]) from None
 
 
 def scrape_wait(announced: str | None) -> float:
@@ -154,6 +215,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def _metrics(source: SnapshotCache, reader: PrometheusReader) -> Endpoint:
+    turns = asyncio.Semaphore(_RENDERINGS)
+
     async def metrics(request: Request) -> Response:
         headers = request.headers
         poll = source.refresh()
@@ -165,7 +228,8 @@ def _metrics(source: SnapshotCache, reader: PrometheusReader) -> Endpoint:
         def render() -> list[bytes]:
             return reader.render(source.current(), output, compress=compress)
 
-        parts = await asyncio.wrap_future(background.start("render", render))
+        async with turns:
+            parts = await asyncio.wrap_future(background.start("render", render))
         answer = {
             "Content-Length": str(sum(map(len, parts))),
             "Content-Type": output.content_type,
@@ -178,27 +242,14 @@ def _metrics(source: SnapshotCache, reader: PrometheusReader) -> Endpoint:
     return metrics
 
 
-async def _each(parts: list[bytes]) -> AsyncIterator[bytes]:
-    """Send the parts as they are: to join them would copy all of an exposition."""
+async def _each(parts: list[bytes]) -> AsyncIterator[memoryview]:
+    """Send the parts as they are, piece by piece: all readers share one exposition."""
     for part in parts:
-        yield part
+        view = memoryview(part)
+        for begin in range(0, len(part), _CHUNK_BYTES):
+            yield view[begin : begin + _CHUNK_BYTES]
 
 
 async def _wait(poll: "Future[None]", seconds: float) -> None:
     """Wait for ``poll`` but never longer; it goes on behind an answer that does not wait."""
     await asyncio.wait([asyncio.wrap_future(poll)], timeout=seconds)
-
-
-def _landing_page(source: SnapshotCache, remarks: Remarks) -> Endpoint:
-    async def landing_page(_request: Request) -> Response:
-        snapshot = source.current()
-        return HTMLResponse(
-            _PAGE.format(
-                version=__version__,
-                count=len(snapshot.fleet.clients),
-                broker=html.escape(snapshot.broker),
-                remarks="\n".join(f"<p>{html.escape(one)}</p>" for one in remarks(snapshot)),
-            )
-        )
-
-    return landing_page

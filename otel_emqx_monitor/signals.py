@@ -1,15 +1,18 @@
-"""How a command learns that it should end."""
+"""How a command learns that it should end, or read its configuration again."""
 
 import math
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Protocol
 
 from otel_emqx_monitor.deadline import Deadline
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class WaitForStop(Protocol):
@@ -21,18 +24,50 @@ class WaitForStop(Protocol):
 
 @contextmanager
 def stop_signal() -> Iterator["WaitForStop"]:
-    """Give what waits for SIGTERM or SIGINT; only in the main thread."""
+    """Give what waits for SIGTERM or SIGINT; only in the main thread.
+
+    A second one ends the process at once: whoever sends it will not wait for the first.
+    """
     stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopped.set()
+        # By the system, even if this thread is busy; but it spares PID 1, as in a container.
+        at_once = _end_at_once if os.getpid() == 1 else signal.SIG_DFL
+        for each in _STOPPING:
+            signal.signal(each, at_once)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
         yield partial(_wait, stopped)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hangup_signal() -> Iterator[Callable[[], bool]]:
+    """Give what tells whether a SIGHUP has come since last asked; only in the main thread."""
+    hung_up = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        hung_up.set()
+
+    def has_come() -> bool:
+        came = hung_up.is_set()
+        if came:
+            hung_up.clear()
+        return came
+
+    before = signal.signal(signal.SIGHUP, note)
+    try:
+        yield has_come
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 def _wait(stopped: threading.Event, seconds: float = math.inf) -> bool:

@@ -18,13 +18,17 @@ class Health:
 
     ``up``: whether the last poll succeeded. ``last_success``: when the last good poll ended,
     seconds since the epoch. ``poll_duration``: seconds the last poll took, good or failed.
-    ``errors``: failed polls since the start, by reason; every reason is present.
+    ``errors``: failed polls since the start, by reason; every reason is present. ``last_failure``:
+    when the last failed poll ended, seconds since the epoch. ``last_error``: why it failed, one
+    line for a person, never with a credential; both stay when EMQX answers again.
     """
 
     up: bool | None
     last_success: float | None
     poll_duration: float | None
     errors: Mapping[Reason, int]
+    last_failure: float | None = None
+    last_error: str | None = None
 
 
 class Outcome(StrEnum):
@@ -51,10 +55,23 @@ NO_PUSHES = Pushes(dict.fromkeys(Outcome, 0), dict.fromkeys(Outcome, 0), None)
 
 
 @dataclass(frozen=True)
+class Reload:
+    """Whether the configuration on disk is the one in force, and since when that is in force.
+
+    ``successful`` is ``False`` from a configuration that could not be used until a good one comes.
+    ``succeeded_at`` is when the last good one took over, in seconds since the epoch.
+    """
+
+    successful: bool
+    succeeded_at: float
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One consistent view for every reader: the fleet, and the agent's own health.
 
-    ``started_at`` is when the agent began to count, in seconds since the epoch.
+    ``started_at`` is when the agent began to count, in seconds since the epoch. ``reload`` is
+    ``None`` where the configuration is never read again.
     """
 
     broker: str
@@ -63,6 +80,7 @@ class Snapshot:
     started_at: float
     pushes: Pushes = NO_PUSHES
     events: "EventsView | None" = None
+    reload: Reload | None = None
 
 
 class Source(Protocol):

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -59,6 +60,11 @@ class Store:
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self.write_errors = 0
+        self.written_at: float | None = None
+
+    def is_open_at(self, path: Path) -> bool:
+        """Whether this is the file at ``path``, by whatever name, and could be opened."""
+        return self._lock is not None and self._path.resolve() == path.resolve()
 
     def open(self) -> Restored:
         """Open the file and return what it holds; nothing when it is new, damaged or not ours.
@@ -92,7 +98,22 @@ class Store:
             except (OSError, sqlite3.Error) as error:
                 self._note_failure(error)
             else:
+                self.written_at = time.time()
                 self._outage.end(time.monotonic())
+
+    def go_on_from(self, earlier: "Store | None", counted: Counted | None, fleet: Fleet) -> None:
+        """Keep what ``fleet`` remembers from now on, as ``earlier`` did, which may be this one.
+
+        It is written at once when it belongs into another file, or in another order.
+        """
+        if earlier is self:
+            if counted == self._counted:
+                return
+            with self._busy:
+                self._counted, self._written = counted, None
+        elif earlier is not None:
+            self.write_errors += earlier.write_errors
+        self.save(replace(fleet, polled_at=fleet.remembered_at))
 
     def save_some(
         self, clients: Sequence[Client], keys: Sequence[int] = (), *, forget: bool = False
@@ -110,6 +131,7 @@ class Store:
             except (OSError, sqlite3.Error) as error:
                 self._note_failure(error)
             else:
+                self.written_at = time.time()
                 self._written.update((one.client_id, one) for one in clients)
 
     def close(self) -> None:

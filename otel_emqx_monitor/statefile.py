@@ -17,8 +17,9 @@ from typing import Annotated
 import msgspec
 
 from otel_emqx_monitor.emqx.rows import Count, Row
-from otel_emqx_monitor.epochs import Counts, Spell, Tally
+from otel_emqx_monitor.epochs import Tally
 from otel_emqx_monitor.fleet import REASONS, Client, Counted, Memory, State
+from otel_emqx_monitor.reordering import Reordering
 from otel_emqx_monitor.text import printable
 
 #: "OEM1": what tells a file of this program from other SQLite databases.
@@ -299,7 +300,8 @@ def _load(db: sqlite3.Connection, counted: Counted | None) -> Restored:
     try:
         [(polled_at, fields)] = db.execute(_ABOUT).fetchall()
         polled_at = msgspec.convert(polled_at, Seconds | None)
-        order = _Order(_unpack_fields(fields) if fields else _Fields(), counted)
+        kept = _unpack_fields(fields) if fields else _Fields()
+        order = Reordering(Counted(kept.connection, kept.session), counted)
         rows = db.execute(_CLIENTS)
         clients = [_remembered(name.decode(), memory, polled_at, order) for name, memory in rows]
     except (msgspec.MsgspecError, ValueError, TypeError, IndexError, RecursionError) as error:
@@ -307,49 +309,8 @@ def _load(db: sqlite3.Connection, counted: Counted | None) -> Restored:
     return Restored(clients, polled_at)
 
 
-class _Order:
-    """Puts counts that were kept in the order of the fields that are counted now.
-
-    A field that was not counted then is not known; one that is not counted now is dropped.
-    """
-
-    def __init__(self, kept: _Fields, counted: Counted | None) -> None:
-        self._connection = _places(kept.connection, counted.connection if counted else ())
-        self._session = _places(kept.session, counted.session if counted else ())
-
-    def connection(self, tally: Tally | None) -> Tally | None:
-        return None if tally is None else _reordered(tally, self._connection)
-
-    def session(self, tally: Tally | None) -> Tally | None:
-        return _reordered(tally, self._session) if tally and self._session else None
-
-
-def _places(kept: Sequence[str], counted: Sequence[str]) -> list[int | None]:
-    return [kept.index(field) if field in kept else None for field in counted]
-
-
-def _reordered(tally: Tally, places: Sequence[int | None]) -> Tally:
-    def reorder(counts: Counts) -> Counts:
-        return tuple(None if place is None else counts[place] for place in places)
-
-    def of_spell(spell: Spell) -> Spell:
-        heard = reorder(spell.heard) if spell.heard else ()
-        pending = spell.pending
-        if pending is not None:
-            pending = msgspec.structs.replace(pending, counts=reorder(pending.counts))
-        counts = reorder(spell.counts)
-        return msgspec.structs.replace(spell, counts=counts, heard=heard, pending=pending)
-
-    return msgspec.structs.replace(
-        tally,
-        spell=of_spell(tally.spell),
-        ended=None if tally.ended is None else reorder(tally.ended),
-        earlier=tuple(map(of_spell, tally.earlier)),
-    )
-
-
 def _remembered(
-    client_id: str, packed: bytes, polled_at: float | None, order: _Order
+    client_id: str, packed: bytes, polled_at: float | None, order: Reordering
 ) -> Remembered:
     kept = _unpack(packed)
     if len(kept.disconnections) not in (0, len(REASONS)):

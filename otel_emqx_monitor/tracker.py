@@ -20,6 +20,7 @@ from otel_emqx_monitor.emqx.rows import NodeState, Poll, Row
 from otel_emqx_monitor.epochs import Tally, closed, confirmed
 from otel_emqx_monitor.fleet import Client, Correction, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.memory import Recorder, is_another_user
+from otel_emqx_monitor.reordering import Reordering
 from otel_emqx_monitor.selection import Selection
 from otel_emqx_monitor.statefile import NOTHING_RESTORED, Restored
 from otel_emqx_monitor.text import printable
@@ -108,6 +109,63 @@ class Tracker:
             if watched is not None:
                 memory = self._recorder.recall(one.memory, watched)
                 yield Client(watched, one.state, memory)
+
+    def take_over(self, earlier: "Tracker") -> Fleet:
+        """Go on where ``earlier``, of another configuration, has ended; return the fleet now.
+
+        Clients keep what is remembered of them and how they are. Those that nobody selects any more
+        are gone; those that are new, or known from a file alone, are unknown until the next poll.
+        """
+        order: Reordering | None = None
+        if earlier._habits.counted != self._habits.counted:
+            order = Reordering(earlier._habits.counted, self._habits.counted)
+        self._clients = {
+            one: msgspec.structs.replace(client, state=State.UNKNOWN)
+            for one, client in self._clients.items()
+        }
+        for before in earlier._clients.values():
+            client = self._continued(before, order, earlier._habits)
+            if client is not None:
+                self._clients[client.client_id] = client
+        self._told = earlier._told.intersection(self._clients)
+        if self._habits.hears and earlier._habits.hears:
+            self._hearing_since = earlier._hearing_since
+        self._touched = earlier._touched
+        self._opened, self._closed = earlier._opened, earlier._closed
+        self._corrections = earlier._corrections
+        self._corrected_at = earlier._corrected_at
+        self._revision = earlier._revision
+        self._polled = earlier._polled
+        return replace(
+            self._polled or self.initial,
+            clients=tuple(self._clients.values()),
+            remembered_at=(self._polled or earlier.initial).remembered_at,
+            counted=self._habits.counted,
+            corrections=self._repaired(),
+            corrected_at=self._corrected_at,
+            revision=self._next_revision(),
+        )
+
+    def _continued(self, before: Client, order: Reordering | None, habits: Habits) -> Client | None:
+        memory = before.memory
+        watched = self._selection.match(
+            before.client_id, memory.row.username if memory.row else None
+        )
+        known = self._clients.get(before.client_id)
+        is_new = memory.row is None and memory.connection is None
+        if watched is None or (is_new and known is not None and known.memory.row is not None):
+            return None
+        memory = Memory(
+            memory.since,
+            memory.last_seen,
+            memory.row,
+            order.connection(memory.connection) if order else memory.connection,
+            order.session(memory.session) if order else memory.session,
+            disconnections=memory.disconnections,
+        )
+        if habits.info:  # else the row has not the attributes
+            memory = self._recorder.recall(memory, watched)
+        return Client(watched, before.state, memory, before.polled)
 
     def apply(self, poll: Poll) -> Fleet:
         """Return the fleet that ``poll`` shows."""

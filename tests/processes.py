@@ -26,7 +26,7 @@ from otel_emqx_monitor.simulator import DEFAULT_KEY, DEFAULT_SECRET
 T = TypeVar("T")
 
 _ROOT = Path(__file__).parents[1]
-_SERVING = re.compile(r" on (http://\S+/)metrics$")
+_SERVING = re.compile(r" on (https?://\S+/)metrics$")
 
 #: Far longer than anything takes here: reaching it means that something hangs.
 PATIENCE_SECONDS = 30.0
@@ -64,6 +64,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> str:
     """Write ``config`` as YAML and return the path, ready to be an argument."""
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(dict(config), allow_unicode=True), encoding="utf-8")
+    path.chmod(0o600)  # as it should be where a secret is in it
     return str(path)
 
 
@@ -176,6 +177,10 @@ class Serving:
         """Scrape it; see ``scrape``."""
         return scrape(self.url, headers)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal that it outlives, or one that is not waited for."""
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait until the process and its output end, and return the exit code."""
         self._process.send_signal(number)
@@ -186,13 +191,17 @@ class Serving:
 
 
 @contextmanager
-def serving(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
+def serving(
+    *arguments: str, environ: Mapping[str, str] | None = None, waits: bool = True
+) -> Iterator[Serving]:
     """Run a command that serves, with a log of JSON lines; it is killed at the end of the block.
+
+    With ``waits`` it serves when the block begins; a command that only pushes never does.
 
     ``with serving("prometheus", "--cfg", write_config(tmp_path, settings(broker.url))) as agent``
     """
     with starting(*arguments, environ=environ) as agent:
-        assert agent.url
+        assert not waits or agent.url
         yield agent
 
 

@@ -139,6 +139,22 @@ def test_a_failure_at_the_start_leaves_everybody_unknown_and_never_absent(
     assert snapshot.health.errors[Reason.CONNECTION] == 1
 
 
+def test_the_words_of_the_last_failure_stay_when_emqx_answers_again(
+    cache: SnapshotCache, emqx: Emqx, clock: Clock
+) -> None:
+    assert cache.snapshot().health.last_error is None
+    clock.now += 15
+    emqx.failure = TimedOut("no answer within 5 s")
+    failed = cache.snapshot().health
+    assert (failed.up, failed.last_error) == (False, "no answer within 5 s")
+    assert failed.last_failure is not None
+    emqx.failure = None
+    clock.now += 15
+    again = cache.snapshot().health
+    assert (again.up, again.last_error) == (True, "no answer within 5 s")
+    assert again.last_failure == failed.last_failure
+
+
 def test_good_data_outlive_failures_until_they_are_stale_and_return_with_success(
     cache: SnapshotCache, emqx: Emqx, clock: Clock
 ) -> None:
@@ -200,7 +216,11 @@ def test_a_bug_in_a_poll_is_counted_logged_and_survived(
     cache: SnapshotCache, emqx: Emqx, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     emqx.failure = ZeroDivisionError("oops")
-    assert cache.snapshot().health.errors[Reason.INTERNAL] == 1
+    health = cache.snapshot().health
+    assert health.errors[Reason.INTERNAL] == 1
+    assert health.last_error is not None
+    assert "is a bug of this program" in health.last_error
+    assert "oops" not in health.last_error  # it may hold anything
     assert "is a bug of this program" in caplog.text
     emqx.failure = None
     clock.now += 15

@@ -21,7 +21,7 @@ from otel_emqx_monitor.instruments import register
 from otel_emqx_monitor.meter import BulkMeterProvider
 from otel_emqx_monitor.readers.exporter import Result
 from otel_emqx_monitor.readers.exposition import OPENMETRICS, TEXT
-from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule
+from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, Target
 from otel_emqx_monitor.readers.otlp_bytes import requests
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
@@ -90,7 +90,7 @@ class Sender:
 def pushing(source: SnapshotCache) -> Iterator[Sender]:
     """Push ``source`` again and again, all of it in one request."""
     sender = Sender()
-    reader = OtlpReader(source, sender, Resource({}), Schedule(0.01, 10, max_points=10**9))
+    reader = OtlpReader(Target(source, sender, Resource({}), Schedule(0.01, 10, max_points=10**9)))
     reader.start()
     try:
         yield sender

@@ -22,7 +22,7 @@ from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.instruments import enabled
 from otel_emqx_monitor.metric import PREFIX
 from otel_emqx_monitor.readers.exporter import Result
-from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule
+from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, Target
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
 from otel_emqx_monitor.snapshot import Outcome
@@ -146,7 +146,7 @@ def pushing(source: SnapshotCache) -> Iterator[Pushed]:
     """Push ``source`` without a pause, in requests that end in the midst of metrics."""
     sender = Pushed()
     schedule = Schedule(interval=0.001, timeout=10, max_points=100)
-    reader = OtlpReader(source, sender, Resource({}), schedule)
+    reader = OtlpReader(Target(source, sender, Resource({}), schedule))
     reader.start()
     try:
         yield sender

@@ -10,7 +10,10 @@ from otel_emqx_monitor.fleet import Client, Memory, State, Watched
 from otel_emqx_monitor.freshness import advice, in_words
 from tests.fleets import AT
 
-REMEDY = "a shorter mqtt.idle_timeout of EMQX shows more; see Sleepy devices in the README."
+REMEDY = (
+    "a shorter mqtt.idle_timeout of EMQX shows more, and so do events; see Sleepy devices and"
+    " Events in the README."
+)
 
 
 def config(ttl: float = 15, interval: float | None = None) -> Config:

@@ -73,6 +73,8 @@ def test_with_no_flag_only_presence_and_the_agent_s_own_metrics_exist() -> None:
         "emqx_client_monitor_nodes",
         "emqx_client_monitor_node_up",
         "emqx_client_monitor_broker_refresh_seconds",
+        "emqx_client_monitor_config_last_reload_successful",
+        "emqx_client_monitor_config_last_reload_success_timestamp_seconds",
         "emqx_client_monitor_build_info",
     ]
 

@@ -82,6 +82,7 @@ def saved(path: Path, *fleets: Fleet) -> Restored:
         for one in fleets:
             writing.save(one)
         assert writing.write_errors == 0
+        assert (writing.written_at is not None) == bool(fleets)
     with store(path) as (_, restored):
         return restored
 
@@ -90,6 +91,14 @@ def test_a_new_file_holds_nothing(path: Path) -> None:
     with store(path) as (_, restored):
         assert not restored.clients
         assert restored.polled_at is None
+
+
+def test_how_often_events_said_that_a_client_left_comes_back(path: Path) -> None:
+    counted = (2,) + (0,) * (len(REASONS) - 1)
+    one = client("a")
+    told = msgspec.structs.replace(one.memory, disconnections=counted)
+    [remembered] = saved(path, fleet(msgspec.structs.replace(one, memory=told))).clients
+    assert remembered.memory.disconnections == counted
 
 
 def test_memory_comes_back_as_it_was(path: Path) -> None:

@@ -6,7 +6,7 @@ raises `ConfigError`, whose message names every problem at once.
 
 from otel_emqx_monitor.config.effective import effective_yaml
 from otel_emqx_monitor.config.errors import ConfigError, Problem
-from otel_emqx_monitor.config.load import default_path, load
+from otel_emqx_monitor.config.load import default_path, load, locate
 from otel_emqx_monitor.config.model import (
     Config,
     EmqxConfig,
@@ -20,6 +20,7 @@ from otel_emqx_monitor.config.model import (
     StateConfig,
     WebhookConfig,
 )
+from otel_emqx_monitor.config.named import named_files
 
 __all__ = [
     "Config",
@@ -38,4 +39,6 @@ __all__ = [
     "default_path",
     "effective_yaml",
     "load",
+    "locate",
+    "named_files",
 ]

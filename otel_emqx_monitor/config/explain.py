@@ -77,15 +77,20 @@ def explain(error: ErrorDetails, sections: Mapping[str, str]) -> str:
     where, kind, value = error["loc"], error["type"], error["input"]
     if kind == "extra_forbidden":
         return _unknown_key(where)
-    context = error.get("ctx", {})
-    rule = _TEXTS.get(kind, "is not valid").format_map(context)
-    if kind == "value_error":
-        rule = str(context["error"])
-    showable = kind != "missing" and not isinstance(context.get("error"), Contradiction)
-    text = rule + _source(where, value, sections, showable=showable)
+    contradicts = isinstance(error.get("ctx", {}).get("error"), Contradiction)
+    showable = kind != "missing" and not contradicts
+    text = rule(error) + _source(where, value, sections, showable=showable)
     if kind == "string_type" and isinstance(value, int | float | dt.date):
         text += "; put quotes around it"
     return text
+
+
+def rule(error: ErrorDetails) -> str:
+    """Return what would be right, without the value that is wrong."""
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    return _TEXTS.get(error["type"], "is not valid").format_map(context)
 
 
 def _source(where: Location, value: object, sections: Mapping[str, str], *, showable: bool) -> str:

@@ -75,6 +75,7 @@ def read_files(values: Mapping[str, object], folder: Path, problems: Problems) -
     read = dict(values)
     fillers = {
         "emqx": _emqx_with_files,
+        "prometheus": _prometheus_with_files,
         "state": _state_with_file,
         "events": _events_with_files,
         "otlp": _with_tls_files,
@@ -138,6 +139,12 @@ def _fill_secret(
                 section |= {name: _secret_in(path), file_key: str(path)}
             except FileRefused as refused:
                 place.refuse(file_key, refused, file)
+
+
+def _prometheus_with_files(prometheus: Mapping[str, object], place: _Place) -> dict[str, object]:
+    section = dict(prometheus)
+    _fill_path(section, "web_config_file", place, _check_web_config)
+    return section
 
 
 def _state_with_file(state: Mapping[str, object], place: _Place) -> dict[str, object]:
@@ -216,6 +223,12 @@ def _check_place(path: Path) -> None:
         raise missing from None
     except (OSError, ValueError) as error:
         raise FileRefused(_reason(error)) from None
+
+
+def _check_web_config(path: Path) -> None:
+    from otel_emqx_monitor.web.live import LiveWebConfig  # which reads files as this module does
+
+    LiveWebConfig(path)
 
 
 def _check_bundle(path: Path) -> None:

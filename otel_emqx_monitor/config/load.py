@@ -17,7 +17,8 @@ from otel_emqx_monitor.config.model import Config
 from otel_emqx_monitor.config.standard import default_endpoint, follow_variables
 from otel_emqx_monitor.text import printable
 
-_LARGEST_FILE: Final = 64 * 1024 * 1024
+#: The largest configuration, in bytes.
+LARGEST_FILE: Final = 64 * 1024 * 1024
 
 # Stands where a value of the section `otlp` has a problem already.
 _REFUSED: Final = "refused"
@@ -59,7 +60,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     Raises:
         ConfigError: Anything at all that is wrong with it, all problems together.
     """
-    file = default_path() if path is None else _expanded(path)
+    file = locate(path)
     problems = Problems()
     document = _read(file, problems, is_default=path is None)
     values, sections = substitute(document, environ, problems)
@@ -77,6 +78,15 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     return config
 
 
+def locate(path: Path | None) -> Path:
+    """Return the file that ``load`` reads.
+
+    Raises:
+        ConfigError: The home folder is not known.
+    """
+    return default_path() if path is None else _expanded(path)
+
+
 def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
@@ -87,7 +97,7 @@ def _expanded(path: Path) -> Path:
 
 def _read(file: Path, problems: Problems, *, is_default: bool) -> dict[str, object]:
     try:
-        text = read_text(file, _LARGEST_FILE)
+        text = read_text(file, LARGEST_FILE)
     except FileRefused as refused:
         missing = is_default and not _exists(file)
         found = _nothing_at_default() if missing else [Problem("", str(refused))]

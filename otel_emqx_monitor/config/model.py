@@ -106,6 +106,19 @@ class PrometheusConfig(Section):
         default="0.0.0.0",  # noqa: S104 - a scrape comes from another host; the original's default
         description="Address to listen on: IPv4, IPv6 (with or without brackets) or a host name.",
     )
+    web_config_file: Text | None = Field(
+        default=None,
+        description="File with TLS and passwords for the HTTP server, in the format that exporters "
+        "of Prometheus take as `--web.config.file`. Relative to the folder of the configuration; "
+        "`~` is the home folder. When not set: plain HTTP for everybody.",
+    )
+    max_connections: Whole = Field(
+        default=1024,
+        ge=1,
+        le=100_000,
+        description="How many connections to the HTTP server may be open at once; further ones are "
+        "closed.",
+    )
     ttl_seconds: Number = Field(
         default=15.0,
         ge=0,

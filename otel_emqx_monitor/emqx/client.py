@@ -80,6 +80,15 @@ class EmqxClient:
         """Cut off a poll that is under way; may be called from any thread."""
         self._sessions.close()
 
+    def follow(self, earlier: "EmqxClient") -> None:
+        """Know what ``earlier``, which asks no more, has found out about the same broker.
+
+        A node that hangs may be on no list: who does not know it takes its clients for absent.
+        """
+        self._roster.follow(earlier._roster)
+        if self._question.ids is None:
+            self._expected = earlier._expected
+
     def poll(self) -> Poll:
         """Ask about all watched clients.
 

@@ -7,7 +7,7 @@ answer, is forgotten.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from otel_emqx_monitor.emqx.broker import Node
 from otel_emqx_monitor.emqx.errors import EmqxError
@@ -87,6 +87,12 @@ class Roster:
             for one in self
             if one.state in {NodeState.HANGING, NodeState.STOPPED}
         }
+
+    def follow(self, earlier: "Roster") -> None:
+        """Know the nodes that ``earlier`` knows, and how they are; to be asked in own sessions."""
+        for one in earlier:
+            own = replace(one, http=self._sessions.open(), ids=set(one.ids))
+            self._members[own.name] = own
 
     def listed(self, nodes: Iterable[Node]) -> None:
         """Take note of a list of nodes that EMQX gave."""

@@ -17,6 +17,7 @@ from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.events import rules, sys_topics
 from otel_emqx_monitor.events.event import Decoded, Event, Kind, Source
 from otel_emqx_monitor.outage import Outage
+from otel_emqx_monitor.pulse import Pulse
 from otel_emqx_monitor.text import printable
 
 log = logging.getLogger(__name__)
@@ -113,11 +114,23 @@ class Inbox:
         self._lags = {source: _Lag() for source in Source}
         self._last_delivery: dict[Source, float] = {}
         self._outage = Outage(log, "events are applied again", "batches that failed")
+        self.pulse = Pulse("applies events")
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
         """Begin to apply what comes in."""
         self._thread.start()
+
+    def hand_to(self, apply: Callable[[Sequence[Event]], None]) -> None:
+        """Give the batches to ``apply`` from now on; one that is under way may go the old way."""
+        self._apply = apply
+
+    def go_on_from(self, earlier: InboxView) -> None:
+        """Count on from what another inbox, which is closed, has counted for the same sources."""
+        with self._changed:
+            for key in self._counts.keys() & earlier.counts.keys():
+                self._counts[key] += earlier.counts[key]
+            self._last_delivery = {**earlier.last_delivery, **self._last_delivery}
 
     def offer(self, source: Source, content: bytes, topic: str = "") -> bool:
         """Take one body and return at once; ``False`` when there is no room for it.
@@ -178,8 +191,10 @@ class Inbox:
 
     def _run(self) -> None:
         while True:
+            self.pulse.turn(_IDLE_SECONDS)
             bodies = self._next_batch()
             if not bodies and self._closed:
+                self.pulse.end()
                 return
             self._work(bodies)
 

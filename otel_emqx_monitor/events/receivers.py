@@ -14,6 +14,7 @@ from otel_emqx_monitor.events.inbox import Inbox, InboxView
 from otel_emqx_monitor.events.mqtt import Subscriber
 from otel_emqx_monitor.events.mqtt_session import MqttSettings
 from otel_emqx_monitor.events.webhook import Refusal, Webhook, WebhookSettings
+from otel_emqx_monitor.pulse import Pulse
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class Receivers:
             )
 
     @property
+    def pulse(self) -> Pulse:
+        """That of the loop that applies events."""
+        return self._inbox.pulse
+
+    @property
     def routes(self) -> list[Route]:
         """What the agent's HTTP server has to serve."""
         return [self._webhook.route] if self._webhook else []
@@ -79,6 +85,16 @@ class Receivers:
         self._inbox.start()
         if self._subscriber:
             self._subscriber.start()
+
+    def hand_to(self, apply: Callable[[Sequence[Event]], None]) -> None:
+        """Give the events to ``apply`` from now on."""
+        self._inbox.hand_to(apply)
+
+    def go_on_from(self, earlier: EventsView) -> None:
+        """Count on from what other receivers, which are stopped, have counted."""
+        self._inbox.go_on_from(earlier.inbox)
+        if self._webhook:
+            self._webhook.go_on_from(earlier.refusals)
 
     def stop(self, seconds: float) -> None:
         """End the subscription and apply what waits, for ``seconds`` at most.

@@ -122,6 +122,10 @@ class Webhook:
         """How many posts were refused, by reason; every reason is there."""
         return MappingProxyType({reason: self._refusals[reason] for reason in Refusal})
 
+    def go_on_from(self, refusals: Mapping[Refusal, int]) -> None:
+        """Count on from the refusals of another endpoint, which this one replaces."""
+        self._refusals.update(refusals)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one post."""
         announced = _announced_length(scope)

@@ -19,6 +19,7 @@ from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.instruments import register
 from otel_emqx_monitor.meter import BulkMeterProvider
 from otel_emqx_monitor.outage import Outage
+from otel_emqx_monitor.pulse import Pulse
 from otel_emqx_monitor.readers.exporter import Result
 from otel_emqx_monitor.readers.otlp_bytes import Request, requests
 from otel_emqx_monitor.snapshot import Outcome, Pushes
@@ -62,41 +63,59 @@ class Schedule:
     max_points: int
 
 
+class Target:
+    """What is pushed, where to and when; a push keeps the one with which it began.
+
+    Args:
+        source: where snapshots come from.
+        sender: what requests are handed to.
+        resource: what the series belong to.
+        schedule: when to push, and how much at once.
+    """
+
+    def __init__(
+        self, source: SnapshotCache, sender: Sender, resource: Resource, schedule: Schedule
+    ) -> None:
+        self.source = source
+        self.sender = sender
+        self.resource = resource
+        self.schedule = schedule
+        self.provider = BulkMeterProvider()
+        register(self.provider.get_meter("otel_emqx_monitor", __version__), source)
+
+
 class OtlpReader:
     """Pushes in a thread of its own, at once and then every ``interval`` seconds.
 
     A push that takes longer than the interval makes it skip, not pile up. Whatever the Collector
-    does, the agent and its scrapes go on; what could not be delivered is counted.
+    does, the agent and its scrapes go on; what could not be delivered is counted, on from
+    what the source tells of earlier pushes.
     """
 
-    def __init__(
-        self,
-        source: SnapshotCache,
-        sender: Sender,
-        resource: Resource,
-        schedule: Schedule,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._source = source
-        self._sender = sender
-        self._resource = resource
-        self._schedule = schedule
+    def __init__(self, target: Target, clock: Callable[[], float] = time.time) -> None:
+        self._target = target
         self._clock = clock
-        self._provider = BulkMeterProvider()
-        register(self._provider.get_meter("otel_emqx_monitor", __version__), source)
         self._outage = Outage(log, "the Collector takes data again", "failed pushes")
-        self._exports: Counter[Outcome] = Counter()
-        self._points: Counter[Outcome] = Counter()
-        self._last_success: float | None = None
+        self._pushes = target.source.current().pushes
+        self._noting = threading.Lock()
         self._hanging: Future[Result] | None = None
+        self.pulse = Pulse("pushes to the Collector")
         self._stopped = threading.Event()
+        self._woken = threading.Event()  # by a change or by a stop
         self._last_push = Deadline(0)
         self._thread = threading.Thread(target=self._run, name="otlp", daemon=True)
 
     @property
     def interval(self) -> float:
         """Seconds from one push to the next."""
-        return self._schedule.interval
+        return self._target.schedule.interval
+
+    def change(self, target: Target) -> None:
+        """Push this from now on, and at once; a push that is under way is finished as it began."""
+        with self._noting:
+            self._target = target
+            target.source.note_pushes(self._pushes)
+        self._woken.set()
 
     def start(self) -> None:
         """Begin to push."""
@@ -106,62 +125,77 @@ class OtlpReader:
         """Push a last time and end; returns after ``seconds`` whatever the Collector does."""
         self._last_push = Deadline(seconds)
         self._stopped.set()
+        self._woken.set()
         self._thread.join(timeout=seconds)
-        background.start("otlp-shutdown", self._sender.shutdown)
+        background.start("otlp-shutdown", self._target.sender.shutdown)
 
     def _run(self) -> None:
-        interval = self._schedule.interval
+        target = self._target
+        while not self._stopped.is_set():
+            target = self._push_to(target)
+        self._push(self._target, self._last_push, _LAST_WAIT)
+        self.pulse.end()
+
+    def _push_to(self, before: Target) -> Target:
+        """Push on the schedule until there is another, or the end; return the one used."""
+        self._woken.clear()
+        target = self._target
+        if target is not before:
+            background.start("otlp-shutdown", before.sender.shutdown)
+        interval = target.schedule.interval
+        limit = max(interval, target.schedule.timeout + _GRACE)
         due = time.monotonic()
-        while not self._stopped.wait(max(0.0, due - time.monotonic())):
-            limit = max(interval, self._schedule.timeout + _GRACE)
-            self._push(Deadline(limit), min(_LONGEST_WAIT, interval))
+        while not self._stopped.is_set():
+            self.pulse.turn(interval + limit)
+            if self._woken.wait(max(0.0, due - time.monotonic())):
+                break
+            self._push(target, Deadline(limit), min(_LONGEST_WAIT, interval))
             missed = (time.monotonic() - due) // interval
             due += interval * (1 + max(0.0, missed))
-        self._push(self._last_push, _LAST_WAIT)
+        return target
 
-    def _push(self, deadline: Deadline, wait: float) -> None:
+    def _push(self, target: Target, deadline: Deadline, wait: float) -> None:
         try:
-            self._push_snapshot(deadline, wait)
+            self._push_snapshot(target, deadline, wait)
         except Exception:
             log.exception("a push failed in a way that is a bug of this program")
 
-    def _push_snapshot(self, deadline: Deadline, wait: float) -> None:
-        self._source.await_poll(min(wait, deadline.remaining))
-        with self._source.pinned(self._source.current()):
-            readings = self._provider.collect()
+    def _push_snapshot(self, target: Target, deadline: Deadline, wait: float) -> None:
+        target.source.await_poll(min(wait, deadline.remaining))
+        with target.source.pinned(target.source.current()):
+            readings = target.provider.collect()
         now = self._clock()
+        exports, points = Counter(self._pushes.exports), Counter(self._pushes.points)
         failure: Result | None = None
-        for request in requests(readings, self._resource, now, self._schedule.max_points):
+        for request in requests(readings, target.resource, now, target.schedule.max_points):
             lost = failure is not None and failure.outcome is Outcome.DROPPED
-            result = failure if failure is not None and lost else self._export(request, deadline)
-            self._exports[result.outcome] += 1
-            self._points[result.outcome] += request.points
+            result = (
+                failure if failure is not None and lost else self._export(target, request, deadline)
+            )
+            exports[result.outcome] += 1
+            points[result.outcome] += request.points
             if result.outcome is not Outcome.SUCCESS and not lost:
                 failure = result
         if failure is None:
-            self._last_success = now
             self._outage.end(time.monotonic())
         elif not self._stopped.is_set():
             self._outage.go_on(time.monotonic(), failure.text)
         elif not self._outage.failures:
             log.warning("%s; it was the last push", failure.text)
-        self._source.note_pushes(
-            Pushes(
-                {outcome: self._exports[outcome] for outcome in Outcome},
-                {outcome: self._points[outcome] for outcome in Outcome},
-                self._last_success,
-            )
-        )
+        last_success = now if failure is None else self._pushes.last_success
+        with self._noting:  # a change in between hands on what was counted before it
+            self._pushes = Pushes(dict(exports), dict(points), last_success)
+            self._target.source.note_pushes(self._pushes)
 
-    def _export(self, request: Request, deadline: Deadline) -> Result:
+    def _export(self, target: Target, request: Request, deadline: Deadline) -> Result:
         """Send one request, or give it up in time: an exporter can hang longer than its timeout."""
         if self._hanging is not None and not self._hanging.done():
             return Result(Outcome.DROPPED, "an earlier push to the Collector still hangs")
         if deadline.expired:
             return Result(Outcome.DROPPED, "the push took longer than there is time for it")
-        sending = background.start("otlp-export", lambda: self._sender.export(request.body))
+        sending = background.start("otlp-export", lambda: target.sender.export(request.body))
         try:
-            return sending.result(min(self._schedule.timeout + _GRACE, deadline.remaining))
+            return sending.result(min(target.schedule.timeout + _GRACE, deadline.remaining))
         except TimeoutError:
             self._hanging = sending
             return Result(

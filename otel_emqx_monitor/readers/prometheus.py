@@ -8,6 +8,7 @@ from there.
 """
 
 import threading
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -101,10 +102,12 @@ class PrometheusReader:
     """Renders snapshots of one source; one rendering at a time, shared by concurrent scrapes.
 
     Beside the instruments an exposition has prometheus_client's metrics of the process, of Python
-    and of its garbage collector, as the original's has.
+    and of its garbage collector, as the original's has. ``scrapes`` counts the renderings,
+    ``last_scrape`` is when the last one was, in seconds since the epoch; both go on from an
+    ``earlier`` reader of another configuration.
     """
 
-    def __init__(self, source: SnapshotCache) -> None:
+    def __init__(self, source: SnapshotCache, earlier: "PrometheusReader | None" = None) -> None:
         self._source = source
         self._provider = BulkMeterProvider()
         register(self._provider.get_meter("otel_emqx_monitor", __version__), source)
@@ -113,6 +116,8 @@ class PrometheusReader:
             self._process.register(collector)
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
+        self.scrapes: int = earlier.scrapes if earlier else 0
+        self.last_scrape: float | None = earlier.last_scrape if earlier else None
 
     def render(self, snapshot: Snapshot, output: Format, *, compress: bool = False) -> list[bytes]:
         """Return the exposition of ``snapshot`` in parts; all its series are of this snapshot."""
@@ -122,6 +127,8 @@ class PrometheusReader:
         passing = [one for one in readings if one.column.time is None]
         with self._lock:
             kept = self._keep(lasting, output)
+            self.scrapes += 1
+            self.last_scrape = time.time()
             tail = b"".join([self._of_process(output), *(family(one, output) for one in passing)])
             if compress:
                 return kept.gzip_with(tail + output.end)

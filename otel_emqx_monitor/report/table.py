@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from otel_emqx_monitor.emqx.rows import Row
 from otel_emqx_monitor.fleet import Client, Fleet, State
+from otel_emqx_monitor.spans import in_words
 from otel_emqx_monitor.text import printable
 
 Title = Literal["Alias", "Client ID"]
@@ -37,16 +38,6 @@ _HEADINGS = (
     ("RX", "Drop"),
     ("TX", "Msg"),
     ("TX", "Drop"),
-)
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_SPANS = (
-    (365 * _DAY, "a year", "years"),
-    (30.5 * _DAY, "a month", "months"),
-    (_DAY, "a day", "days"),
-    (_HOUR, "an hour", "hours"),
-    (_MINUTE, "a minute", "minutes"),
-    (1, "a second", "seconds"),
 )
 
 
@@ -148,19 +139,7 @@ def _count(value: int | None, *, alarm: bool = False) -> _Cell:
 
 
 def _ago(then: datetime | None, now: datetime) -> str:
-    """Return the age in its largest whole unit; a clock that is behind makes it "a moment".
-
-    Rounded down, as the original's table has it. humanize.naturaldelta did the same up to 4.14;
-    since 4.15 it rounds to the nearest unit and calls 16 days "a month".
-    """
-    if then is None:
-        return _NOT_KNOWN
-    age = (now - then).total_seconds()
-    for seconds, one, many in _SPANS:
-        if age >= seconds:
-            count = int(age // seconds)
-            return one if count == 1 else f"{count} {many}"
-    return "a moment"
+    return _NOT_KNOWN if then is None else in_words((now - then).total_seconds())
 
 
 def _keepalive(seconds: int | None) -> str:
@@ -168,8 +147,8 @@ def _keepalive(seconds: int | None) -> str:
         return _NOT_KNOWN
     if seconds == 0:
         return "off"
-    hours, rest = divmod(seconds, _HOUR)
-    parts = ((hours, "h"), (rest // _MINUTE, "m"), (rest % _MINUTE, "s"))
+    hours, rest = divmod(seconds, 3600)
+    parts = ((hours, "h"), (rest // 60, "m"), (rest % 60, "s"))
     return " ".join(f"{count}{unit}" for count, unit in parts if count)
 
 

@@ -88,6 +88,7 @@ def _rest(plan: Plan, results: Results) -> Iterator[list[str]]:
     yield row("the whole agent: start, 10 polls with pushes and scrapes", plan.memory)
     yield row("the same, both text and OpenMetrics scraped", plan.memory_of_both)
     yield row("a minute of 2,000 events a second, with polls and scrapes", plan.events)
+    yield row("many scrapers at once, from the start of the agent on", plan.crowd)
     yield row("`--version`", plan.version)
 
 

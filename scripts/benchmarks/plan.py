@@ -46,6 +46,11 @@ class Plan:
         return Case("program", "memory-both", self.most)
 
     @property
+    def crowd(self) -> Case:
+        """Many scrapers at once."""
+        return Case("crowd", "crowd", self.base)
+
+    @property
     def churn(self) -> Case:
         """Rounds in which all clients are replaced."""
         return Case("agent", "churn", min(self.most, _CHURNING))
@@ -93,6 +98,7 @@ class Plan:
         yield from self.polls
         yield self.version
         yield self.grpc
+        yield self.crowd
         yield self.churn
         yield from self.remembering.values()
         yield self.memory

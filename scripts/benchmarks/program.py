@@ -16,7 +16,7 @@ from benchmarks.processes import PROGRAM, SEED, end_of, find, simulator, sink
 from otel_emqx_monitor.simulator import DEFAULT_KEY, DEFAULT_SECRET, ProceduralFleet
 
 #: What Prometheus sends, and what somebody with curl does.
-_OPENMETRICS = {
+OPENMETRICS = {
     "Accept": "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
     "Accept-Encoding": "gzip",
 }
@@ -49,7 +49,7 @@ def grpc(_: Job) -> Measured:
             ("prometheus", None),
             ("run, http/protobuf", {"protocol": "http/protobuf", "timeout_seconds": 1}),
         ):
-            config = _config(Path(folder), url, 1, otlp)
+            config = write_config(Path(folder), url, 1, otlp)
             figures[name] = float(_imports_grpc([name.split(",")[0], "--cfg", str(config)]))
     return Measured(runs=[0.0], amount=1, figures=figures)
 
@@ -63,7 +63,7 @@ def _imports_grpc(arguments: list[str]) -> bool:
         for line in process.stderr:
             lines.append(line)
             if served := re.search(r" on (http://\S+/metrics)", line):
-                _scrape(served[1], _OPENMETRICS)
+                scrape(served[1], OPENMETRICS)
                 process.terminate()
         process.wait()
     imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time")}
@@ -75,12 +75,12 @@ def memory(job: Job) -> Measured:
 
     Its CPU seconds are those of all that time.
     """
-    return _memory(job, [_OPENMETRICS])
+    return _memory(job, [OPENMETRICS])
 
 
 def memory_of_two(job: Job) -> Measured:
     """The same when the text format is scraped too, so that both are kept."""
-    return _memory(job, [_TEXT, _OPENMETRICS])
+    return _memory(job, [_TEXT, OPENMETRICS])
 
 
 def _memory(job: Job, scrapers: Sequence[Mapping[str, str]]) -> Measured:
@@ -90,8 +90,8 @@ def _memory(job: Job, scrapers: Sequence[Mapping[str, str]]) -> Measured:
         tempfile.TemporaryDirectory() as folder,
     ):
         otlp = {"endpoint": endpoint, "interval_seconds": _interval(job.clients)}
-        config = _config(Path(folder), url, job.clients, otlp)
-        with _agent(config) as (process, metrics):
+        config = write_config(Path(folder), url, job.clients, otlp)
+        with running_agent(config) as (process, metrics):
             samples = _watch(metrics, job.runs, scrapers)
             process.terminate()
             usage = end_of(process)
@@ -100,7 +100,7 @@ def _memory(job: Job, scrapers: Sequence[Mapping[str, str]]) -> Measured:
 
 
 @contextmanager
-def _agent(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running_agent(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the agent; yields its process and the URL of its metrics."""
     command = [*PROGRAM, "run", "--cfg", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as process:  # noqa: S603 (this project's own)
@@ -122,7 +122,7 @@ def _watch(metrics: str, polls: int, scrapers: Sequence[Mapping[str, str]]) -> i
     polled, pushed = set(), set()
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < give_up:
-        *_, text = (_scrape(metrics, headers) for headers in scrapers)
+        *_, text = (scrape(metrics, headers) for headers in scrapers)
         polled.update(re.findall(rb"_monitor_last_success_timestamp_seconds\{.*\} (.*)", text))
         pushed.update(re.findall(rb"_otlp_last_success_timestamp_seconds\{.*\} (.*)", text))
         if min(len(polled), len(pushed)) >= polls:
@@ -135,14 +135,21 @@ def _interval(clients: int) -> float:
     return min(_INTERVAL_SECONDS, 0.5 + clients / 1000)
 
 
-def _scrape(metrics: str, headers: Mapping[str, str]) -> bytes:
+def scrape(metrics: str, headers: Mapping[str, str]) -> bytes:
+    """Return an exposition."""
     request = Request(metrics, headers=dict(headers))  # noqa: S310 (of this machine)
     with urlopen(request, timeout=60) as answer:  # noqa: S310
         body: bytes = answer.read()
     return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
 
 
-def _config(folder: Path, url: str, clients: int, otlp: dict[str, object] | None) -> Path:
+def write_config(
+    folder: Path,
+    url: str,
+    clients: int,
+    otlp: dict[str, object] | None,
+    ttl: float | None = None,
+) -> Path:
     """Write a configuration that watches everybody; JSON is YAML too."""
     ids = ProceduralFleet(clients, SEED, 0.0).client_ids
     access = {"api_key": DEFAULT_KEY, "api_secret": DEFAULT_SECRET, "api_url": url}
@@ -154,7 +161,7 @@ def _config(folder: Path, url: str, clients: int, otlp: dict[str, object] | None
         "prometheus": {
             "port": 0,
             "address": "127.0.0.1",
-            "ttl_seconds": _interval(clients),
+            "ttl_seconds": ttl or _interval(clients),
         },
         "otlp": otlp,
     }

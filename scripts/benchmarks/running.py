@@ -19,9 +19,10 @@ _TOO_LONG, _LONG = 900.0, 60.0
 _TOO_LONG_FOR = {"cumulative": 3_600.0}
 
 #: How often a process measures, in full and when it has to be quick; for some cases it is how many
-#: polls, or tens of rounds, or seconds. These are not repeated.
+#: polls, or tens of rounds, or scrapers, or seconds. These are not repeated.
 _COUNTS = {"churn": (30, 2), "memory": (10, 2), "memory-both": (10, 2), "grpc": (1, 1)}
 _COUNTS |= {"cumulative": (200, 12), "live": (20, 4), "steady": (20, 4), "events": (60, 5)}
+_COUNTS |= {"crowd": (500, 50)}
 _OTHERS = (3, 1)
 
 

@@ -14,6 +14,7 @@ def findings(plan: Plan, results: Results) -> Iterator[Finding]:
     yield from _cpu(plan, results)
     yield _growth(plan, results)
     yield from _memory(plan, results)
+    yield _crowd(plan, results)
     yield from _start(plan, results)
     yield from _events(plan, results)
 
@@ -96,6 +97,21 @@ def _memory(plan: Plan, results: Results) -> Iterator[Finding]:
         max((one["at the end"] / one["after 10 rounds"] for one in churned), default=None),
         "{:.3f} times",
         lambda ratio: ratio <= 1.1,
+    )
+
+
+def _crowd(plan: Plan, results: Results) -> Finding:
+    found = [one.figures for one in results.good(plan.crowd)]
+    scrapers = found[0]["scrapers"] if found else 500
+    peak = results.peak(plan.crowd)
+    memory = "" if peak is None else f", peak RSS {peak / _MEGABYTE:.0f} MB"
+    return finding(
+        f"{scrapers:g} scrapers at once, every tenth slow to read, {plan.crowd.clients:,} clients:"
+        " the last one is served",
+        "within 15 s, one scrape interval",
+        max((figures["seconds"] for figures in found), default=None),
+        "after {:.1f} s" + memory,
+        lambda seconds: seconds <= 15,
     )
 
 

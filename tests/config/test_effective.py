@@ -49,6 +49,8 @@ max_clients: 5
 prometheus:
   port: 9671
   address: "0.0.0.0"
+  web_config_file: null
+  max_connections: 1024
   ttl_seconds: 15
   enable_processed_counters: true
   enable_qos_split: false

@@ -33,6 +33,8 @@ def test_the_defaults_are_those_of_the_original(loader: Loader) -> None:
     assert config.prometheus.model_dump() == {
         "port": 9671,
         "address": "0.0.0.0",  # noqa: S104 - the default that is tested
+        "web_config_file": None,
+        "max_connections": 1024,
         "ttl_seconds": 15,
         "enable_processed_counters": True,
         "enable_qos_split": False,

@@ -27,6 +27,8 @@ KEYS = [
     ("max_clients", "whole number from 1 up to 1000000", "100000"),
     ("prometheus.port", "whole number from 0 up to 65535", "9671"),
     ("prometheus.address", "text", '"0.0.0.0"'),
+    ("prometheus.web_config_file", "text", "not set"),
+    ("prometheus.max_connections", "whole number from 1 up to 100000", "1024"),
     ("prometheus.ttl_seconds", "number from 0 up to 86400", "15"),
     ("prometheus.enable_processed_counters", "true/false", "true"),
     ("prometheus.enable_qos_split", "true/false", "false"),

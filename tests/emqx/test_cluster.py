@@ -259,6 +259,23 @@ def test_a_node_that_hangs_blinds_its_own_clients_alone(
     assert log_of(caplog) == [("INFO", f"node {TWO} of lab answers again after 170 s")]
 
 
+def test_a_client_that_follows_another_knows_the_nodes_that_no_list_shows(
+    cluster: ScriptedCluster, api: Peer
+) -> None:
+    """Else the clients of a node that hangs would be taken for absent after a reload."""
+    clock = Time()
+    before = client_of(api, ["a1", "b1", "nobody"], monotonic=clock)
+    before.poll()
+    cluster.hang(TWO)
+    clock.now += 15
+    assert_blind(before.poll(), HANGING, 15)
+    before.close()
+    after = client_of(api, ["a1", "b1"], monotonic=clock)
+    after.follow(before)
+    clock.now += 15
+    assert_blind(after.poll(), HANGING, 30)
+
+
 def assert_blind(found: Poll, state: NodeState, seconds: float) -> None:
     assert set(found.rows) == {"a1"}
     assert found.nodes == {ONE: RUNNING, TWO: state}

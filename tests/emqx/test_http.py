@@ -136,9 +136,10 @@ def test_words_of_the_server_are_escaped_shortened_and_without_credentials() -> 
     assert len(str(error)) < 400
 
 
-def test_a_redirect_is_not_followed() -> None:
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Go", "308 Gone"])
+def test_a_redirect_never_carries_the_credentials_to_another_host(status: str) -> None:
     with peer(answering(http("200 OK"))) as elsewhere:
-        error, _ = failure(answering(http("307 Moved", b"", f"Location: {elsewhere.url}")))
+        error, _ = failure(answering(http(status, b"", f"Location: {elsewhere.url}")))
     assert isinstance(error, NotEmqx)
     assert elsewhere.requests == []
 

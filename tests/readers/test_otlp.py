@@ -16,7 +16,7 @@ from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.instruments import PUSH
 from otel_emqx_monitor.readers.exporter import Result
-from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, resource_of, schedule_of
+from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, Target, resource_of, schedule_of
 from otel_emqx_monitor.snapshot import Outcome, Pushes
 from tests.fleets import assess, connected, nothing_known, poll
 
@@ -98,7 +98,7 @@ def start(cache: SnapshotCache, sender: Sender) -> Iterator[Start]:
     ) -> OtlpReader:
         assert isinstance(source, SnapshotCache)
         schedule = Schedule(interval, timeout, max_points)
-        readers.append(OtlpReader(source, sender, Resource({}), schedule))
+        readers.append(OtlpReader(Target(source, sender, Resource({}), schedule)))
         readers[-1].start()
         return readers[-1]
 

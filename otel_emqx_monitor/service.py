@@ -1,0 +1,76 @@
+"""Runs an agent until it is stopped: signals, new configurations, what systemd wants to know."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from otel_emqx_monitor.agent import Agent
+from otel_emqx_monitor.config import Config
+from otel_emqx_monitor.health import trouble_of
+from otel_emqx_monitor.reloading import Loaded, Reloader, read
+from otel_emqx_monitor.signals import hangup_signal, stop_signal
+from otel_emqx_monitor.systemd import Systemd
+
+log = logging.getLogger(__name__)
+
+#: How often the main thread looks at signals, and at the files, in seconds.
+_TICK_SECONDS, _LOOK_SECONDS = 0.25, 2.0
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the command line asks for.
+
+    ``file`` is the configuration's file and ``load`` reads it; its exceptions are those of
+    ``config.load`` and others that have an ``exit_code``. ``serve`` is whether to serve
+    ``/metrics``, and ``push`` says whether to push with a given configuration.
+    """
+
+    file: Path
+    load: Callable[[], Config]
+    serve: bool
+    push: Callable[[Config], bool]
+
+    def read(self) -> Loaded:
+        """Return the configuration as it is now; raises what ``load`` raises."""
+        return read(self.file, self.load)
+
+
+def run(command: Command, in_force: Loaded, *, watching: bool) -> None:
+    """Run an agent until SIGTERM or SIGINT.
+
+    SIGHUP has the configuration read again; so has a change of its files, if ``watching``.
+
+    Raises:
+        ListenError: the address for ``/metrics`` cannot be had.
+        ExporterError: the settings for pushing cannot be used.
+    """
+    with stop_signal() as wait_for_stop, hangup_signal() as has_hung_up:
+        config = in_force.config
+        agent = Agent(config, serve=command.serve, push=command.push(config))
+        agent.start()
+        reloader = Reloader(command.file, command.load, in_force, agent, command.push)
+        systemd = Systemd()
+        systemd.ready(_status(agent, reloader))
+        next_look = time.monotonic() + _LOOK_SECONDS
+        while not wait_for_stop(_TICK_SECONDS):
+            due = has_hung_up()
+            if watching and time.monotonic() >= next_look:
+                next_look = time.monotonic() + _LOOK_SECONDS
+                due |= reloader.is_due()
+            if due:
+                systemd.reloading()
+                reloader.reload()
+                systemd.ready(_status(agent, reloader))
+            systemd.watch(lambda: trouble_of(agent.pulses))
+        log.info("stopping")
+        systemd.stopping()
+        agent.stop()
+
+
+def _status(agent: Agent, reloader: Reloader) -> str:
+    if reloader.problem is None:
+        return f"Watching {agent.watching}"
+    return f"Watching {agent.watching}; the configuration on disk cannot be used, the log says why"

@@ -1,0 +1,118 @@
+"""The web configuration file as it is now: read again when it, or a file that it names, changes.
+
+The toolkit reads the file for every request and the certificates for every connection. Here both
+ask whether the files are still the same, which costs a few ``stat`` calls: certificates that are
+renewed, and passwords that are changed, need no restart.
+"""
+
+import logging
+import ssl
+from pathlib import Path
+from typing import Any
+
+from otel_emqx_monitor.config.files import FileRefused
+from otel_emqx_monitor.text import printable
+from otel_emqx_monitor.web.settings import WebConfig, read_web_config
+from otel_emqx_monitor.web.tls import make_context
+
+log = logging.getLogger(__name__)
+
+_Signature = tuple[tuple[int, ...], ...]
+
+
+class LiveWebConfig:
+    """A web configuration file that is in use; for one thread.
+
+    When a change cannot be used the former settings stay, and the log says so once.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileRefused: it cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._config = WebConfig()
+        self._seen: _Signature = ()
+        self._context: ssl.SSLContext | None = None
+        self._failing = False
+        self._read()
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are TLS, as it was at the start."""
+        return self._context is not None
+
+    def current(self) -> WebConfig:
+        """Return the settings for a request that has come now."""
+        if self._signature() != self._seen:
+            self._read_again()
+        return self._config
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for a connection that has come now."""
+        self.current()
+        assert self._context is not None  # noqa: S101 (asked for with TLS alone)
+        return self._context
+
+    def _signature(self) -> _Signature:
+        files = (self._path, *self._config.tls_server_config.files)
+        return tuple(_identity(file) for file in files)
+
+    def _read(self) -> None:
+        config = read_web_config(self._path)
+        tls = config.tls_server_config
+        # Of before the files are read: a change meanwhile shows next time.
+        seen = tuple(_identity(file) for file in (self._path, *tls.files))
+        context = make_context(tls) if tls.on else None
+        self._config, self._context, self._seen = config, context, seen
+
+    def _read_again(self) -> None:
+        had_tls = self.tls
+        before = (self._config, self._context)
+        # What fails is not tried again until something changes again.
+        self._seen = self._signature()
+        try:
+            self._read()
+            if self.tls != had_tls:
+                self._config, self._context = before
+                raise FileRefused("it turns TLS on or off, which needs a restart")
+        except FileRefused as refused:
+            if not self._failing:
+                log.error(
+                    "cannot use the changed prometheus.web_config_file %s or a file that it names:"
+                    " %s; the former settings and certificates stay in use",
+                    printable(str(self._path), 200),
+                    refused,
+                )
+            self._failing = True
+        else:
+            log.info("read %s and its certificates again", printable(str(self._path), 200))
+            self._failing = False
+
+
+class LiveContext(ssl.SSLContext):
+    """Stands for the context of each connection's moment, whole: certificate, CA and versions."""
+
+    live: LiveWebConfig
+
+    @classmethod
+    def of(cls, live: LiveWebConfig) -> "LiveContext":
+        """Make it of the file."""
+        context = cls(ssl.PROTOCOL_TLS_SERVER)
+        context.live = live
+        return context
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Begin a connection; asyncio calls this for each."""
+        return self.live.context().wrap_bio(*args, **kwargs)
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
