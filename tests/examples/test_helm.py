@@ -322,7 +322,7 @@ def notes(folder: Path, *options: str) -> str:
     shutil.copytree(CHART, chart)
     (chart / "templates" / "NOTES.txt").rename(chart / "copy.txt")
     (chart / "templates" / "notes.yaml").write_text(_NOTES)
-    command = ["template", "prod", chart, "--namespace", "mqtt", "-s", "templates/notes.yaml"]
+    command = ["template", "prod", str(chart), "--namespace", "mqtt", "-s", "templates/notes.yaml"]
     [found] = objects_in(run_tool("helm", *command, *options))
     return str(found["notes"])
 

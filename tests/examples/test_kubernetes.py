@@ -1,13 +1,16 @@
 """The kustomizations, built by the real kustomize and held against the real schemas."""
 
 import copy
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
+from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
 from otel_emqx_monitor.version import __version__
 from tests.examples.manifests import (
     environment,
@@ -28,6 +31,7 @@ from tests.examples.tools import (
     one,
     run_tool,
 )
+from tests.processes import serving, settings, wait_until, write_config
 
 WORKLOADS = {"deployment": "Deployment", "sidecar": "StatefulSet"}
 each_layout = pytest.mark.parametrize("layout", WORKLOADS)
@@ -160,6 +164,22 @@ def test_probes_ask_what_the_program_answers() -> None:
     }
 
 
+def test_the_program_answers_the_probes_and_lives_on_when_emqx_does_not(tmp_path: Path) -> None:
+    with Simulator(Broker(source=StaticFleet())) as simulator:
+        config = settings(simulator.url, prometheus={"ttl_seconds": 0.1})
+        config["polling"] = {"stale_after_seconds": 0.2}
+        with serving("run", "--cfg", write_config(tmp_path, config)) as agent:
+            asked = {path for path, _ in probes(agent_of(workload("deployment"))).values()}
+
+            def status() -> dict[str, int]:
+                answers = {path: requests.get(agent.url + path[1:], timeout=10) for path in asked}
+                return {path: answer.status_code for path, answer in answers.items()}
+
+            wait_until(lambda: status() == {"/healthz": 200, "/readyz": 200})
+            simulator.stop()
+            wait_until(lambda: status() == {"/healthz": 200, "/readyz": 503})
+
+
 @each_layout
 def test_probes_services_and_monitors_meet_at_the_port_that_the_agent_listens_on(
     layout: str, tmp_path: Path
@@ -267,3 +287,11 @@ def test_each_size_sets_the_agent_s_resources_and_no_others(
     given = yaml.safe_load((KUSTOMIZE / "sizes" / size / "resources.yaml").read_text())
     agent_of(one(expected, WORKLOADS[layout]))["resources"] = agent_of(given)["resources"]
     assert built == expected
+
+
+@pytest.mark.parametrize("document", ["README.md", "../helm/otel-emqx-monitor/README.md"])
+def test_links_of_the_documents_lead_somewhere(document: str) -> None:
+    file = KUSTOMIZE / document
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text())
+    assert links
+    assert [link for link in links if not (file.parent / link).exists()] == []
