@@ -78,8 +78,17 @@ def test_presence_and_sums_are_right_at_every_step(layout: Sidecars) -> None:
     expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
     expect_of_mover(layout, "sum", 5)
     begin = time.time()
+    client_moves(layout, session)
+    client_leaves_and_returns(layout)
+    pod_dies(layout)
+    node_hangs(layout)
+    assert presence_since(layout, begin, "one") == {1}
+    assert presence_since(layout, begin, "two") == {1}  # or nothing
 
-    # It moves with its session: one connection after the other, each counted once.
+
+def client_moves(layout: Sidecars, session: datetime) -> None:
+    """It moves with its session: one connection after the other, each counted once."""
+    begin = time.time()
     layout.put("mover", SECOND, received=2, dropped=3, created_at=session)
     expect_of_mover(layout, "sum", 7)
     expect_of_mover(layout, "sum", 2, broker="live")
@@ -95,6 +104,8 @@ def test_presence_and_sums_are_right_at_every_step(layout: Sidecars) -> None:
     expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
     assert presence_since(layout, begin, "mover") == {1}  # all the while
 
+
+def client_leaves_and_returns(layout: Sidecars) -> None:
     layout.put("mover", None)
     expect(layout, one=1, two=1, three=1, nameless=1, mover=0, ghost=0)
     expect_of_mover(layout, "sum", 12)
@@ -106,8 +117,12 @@ def test_presence_and_sums_are_right_at_every_step(layout: Sidecars) -> None:
     expect_of_mover(layout, "sum", 16)
     layout.server.wait_for(QUERIES["rate"], lambda found: _received(found, "live")["mover"] > 0)
 
-    # A pod dies. Until Kubernetes knows, nobody can tell where its clients are. Then those are
-    # missed whom another agent knows: by name, or from an earlier visit.
+
+def pod_dies(layout: Sidecars) -> None:
+    """Until Kubernetes knows, nobody can tell where its clients are.
+
+    Then those are missed whom another agent knows: by name, or from an earlier visit.
+    """
     layout.die(THIRD)
     expect(layout, one=1, two=1)
     assert by_alias(layout.server.query(SHORT), broker="live")["three"] == 0  # that is a guess
@@ -121,17 +136,17 @@ def test_presence_and_sums_are_right_at_every_step(layout: Sidecars) -> None:
     expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
     expect_of_mover(layout, "sum", 17)  # its agent has kept its state file
 
-    # A node hangs, and its agents are well: they know that they do not know.
-    hung = time.time()
+
+def node_hangs(layout: Sidecars) -> None:
+    """The agents beside it are well: they know that they do not know."""
+    begin = time.time()
     layout.cluster.freeze(PODS[SECOND])
     expect(layout, one=1, three=1, nameless=1, mover=1)
     layout.put("mover", THIRD, received=1)
     expect_of_mover(layout, "sum", 18)
     layout.cluster.thaw(PODS[SECOND])
     expect(layout, one=1, two=1, three=1, nameless=1, mover=1, ghost=0)
-    assert presence_since(layout, hung, "mover") == {1}
-    assert presence_since(layout, begin, "one") == {1}
-    assert presence_since(layout, begin, "two") == {1}  # or nothing
+    assert presence_since(layout, begin, "mover") == {1}
 
 
 def dropped(layout: Sidecars) -> float | None:
