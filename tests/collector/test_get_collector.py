@@ -71,7 +71,9 @@ class Machine:
         found = next(self.cache.glob("collector-*"), Path("collector-none"))
         key = found.stem.removeprefix("collector-")
         paths = (path.relative_to(self.cache) for path in self.cache.rglob("*"))
-        return sorted(str(path).replace(key, "HASH") for path in paths if path.name != "lock")
+        return sorted(
+            str(path).replace(key, "HASH") for path in paths if path.name != "lock-collector"
+        )
 
     def start(
         self, *arguments: str, environ: Mapping[str, str] | None = None, held: Iterable[int] = ()
@@ -197,6 +199,6 @@ def test_a_second_build_waits_for_the_first_and_takes_what_it_built(machine: Mac
 
 
 def test_what_killed_builds_left_is_cleared_away(machine: Machine) -> None:
-    (machine.cache / "building.killed").mkdir(parents=True)
+    (machine.cache / "building-collector.killed").mkdir(parents=True)
     assert machine.run()[0] == 0
     assert machine.left == ["collector-HASH", "collector-HASH/otelcol"]

@@ -54,7 +54,8 @@ class Machine:
         for tool in (*_TOOLS, "chmod", "cp"):
             if found := shutil.which(tool):
                 (self.tools / tool).symlink_to(found)
-        shutil.copy(ROOT / "scripts" / _NAME, self._script)
+        for name in (_NAME, "building.bash"):
+            shutil.copy(ROOT / "scripts" / name, self._script.parent)
         _write(programs / "go", _GO)
         _write(folder / "python", _PYTHON.replace("{python}", sys.executable))
         _write(self._script.with_name("environment"), f"#!/bin/sh\necho {folder}/python\n")
