@@ -9,7 +9,7 @@ wrong, except what was told while it was under way: that is for the next one.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -71,6 +71,8 @@ class Tracker:
         habits: what to keep of them.
         now: when the agent begins to watch, in seconds since the epoch.
         restored: what an earlier run of the agent knew.
+        steady: seconds that pass whatever is done to the time of day, such as ``time.monotonic``;
+            without it the time of day is taken to be steady.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class Tracker:
         habits: Habits,
         now: float,
         restored: Restored = NOTHING_RESTORED,
+        *,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         self._selection = selection
         self._habits = habits
@@ -87,6 +91,8 @@ class Tracker:
         self._told: set[str] = set()  # of whom it was logged already
         self._named = {one.client_id for one in selection.named}
         self._hearing_since = now
+        self._steady = steady
+        self._ahead = 0.0 if steady is None else now - steady()
         self._touched: dict[str, float] = {}  # when an event last told of whom, since the last poll
         self._opened: dict[tuple[str, datetime], float] = {}  # whose begins may still be told
         self._closed: list[_Closed] = []  # whose ends may
@@ -127,6 +133,7 @@ class Tracker:
             client = self._continued(before, order, earlier._habits)
             if client is not None:
                 self._clients[client.client_id] = client
+        self._ahead = earlier._ahead  # the time of day may have been set since
         self._told = earlier._told.intersection(self._clients)
         if self._habits.hears and earlier._habits.hears:
             self._hearing_since = earlier._hearing_since
@@ -283,7 +290,7 @@ class Tracker:
         """
         memory = client.memory
         last_known = memory.since if memory.last_seen is None else memory.last_seen
-        if poll.finished_at - last_known > self._habits.forget_after:
+        if self._passed_by(poll) - last_known > self._habits.forget_after:
             if client.client_id not in self._named:
                 return None
             if memory.row is not None or memory.connection is not None:
@@ -293,6 +300,16 @@ class Tracker:
             gone = Client(client.watched, state, memory, polled=False)
             return self._corrected(client, gone, poll)
         return client if state is client.state else Client(client.watched, state, memory)
+
+    def _passed_by(self, poll: Poll) -> float:
+        """Return when ``poll`` ended, for the question of what is long ago.
+
+        When the time of day is set ahead, nobody has been gone for longer because of that; and when
+        it was ahead and is set right, nobody has been seen long ago. So the earlier clock counts.
+        """
+        if self._steady is None:
+            return poll.finished_at
+        return min(poll.finished_at, self._steady() + self._ahead)
 
     def _corrected(self, before: Client, found: Client, poll: Poll) -> Client:
         """Return what a poll found, with the epochs over that it has not found.
