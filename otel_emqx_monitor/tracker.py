@@ -9,7 +9,7 @@ that they got wrong.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -59,6 +59,8 @@ class Tracker:
         habits: what to keep of them.
         now: when the agent begins to watch, in seconds since the epoch.
         restored: what an earlier run of the agent knew.
+        steady: seconds that pass whatever is done to the time of day, such as ``time.monotonic``;
+            without it the time of day is taken to be steady.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Tracker:
         habits: Habits,
         now: float,
         restored: Restored = NOTHING_RESTORED,
+        *,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         self._selection = selection
         self._habits = habits
@@ -75,6 +79,8 @@ class Tracker:
         self._told: set[str] = set()  # of whom it was logged already
         self._named = {one.client_id for one in selection.named}
         self._corrector = Corrector(now) if habits.hears else None
+        self._steady = steady
+        self._ahead = 0.0 if steady is None else now - steady()
         self._revision = 0
         self._clients = {one.client_id: _new(one, now) for one in selection.named}
         self._clients |= {one.client_id: one for one in self._recalled(restored)}
@@ -110,6 +116,7 @@ class Tracker:
             client = self._continued(before, order, earlier._habits)
             if client is not None:
                 self._clients[client.client_id] = client
+        self._ahead = earlier._ahead  # the time of day may have been set since
         self._told = earlier._told.intersection(self._clients)
         if self._corrector is not None and earlier._corrector is not None:
             self._corrector = earlier._corrector
@@ -264,7 +271,7 @@ class Tracker:
         """
         memory = client.memory
         last_known = memory.since if memory.last_seen is None else memory.last_seen
-        if poll.finished_at - last_known > self._habits.forget_after:
+        if self._passed_by(poll) - last_known > self._habits.forget_after:
             if client.client_id not in self._named:
                 return None
             if memory.row is not None or memory.connection is not None:
@@ -274,6 +281,16 @@ class Tracker:
             gone = Client(client.watched, state, memory, polled=False)
             return self._corrector.corrected(client, gone, poll)
         return client if state is client.state else Client(client.watched, state, memory)
+
+    def _passed_by(self, poll: Poll) -> float:
+        """Return when ``poll`` ended, for the question of what is long ago.
+
+        When the time of day is set ahead, nobody has been gone for longer because of that; and when
+        it was ahead and is set right, nobody has been seen long ago. So the earlier clock counts.
+        """
+        if self._steady is None:
+            return poll.finished_at
+        return min(poll.finished_at, self._steady() + self._ahead)
 
     def _corrected(self, before: Client, found: Client, poll: Poll) -> Client:
         return found if self._corrector is None else self._corrector.corrected(before, found, poll)

@@ -83,6 +83,7 @@ class Watch:
             ),
             time.time(),
             restored,
+            steady=time.monotonic,
         )
         ear = Ear(counted.connection if counted else ())
         self._merger = Merger(self._tracker, ear, restored.keys)

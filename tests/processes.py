@@ -101,9 +101,11 @@ class Exposition:
         return [sample for sample in self.samples if "client_id" in sample.labels]
 
 
-def scrape(url: str, headers: Mapping[str, str] | None = None) -> Exposition:
+def scrape(
+    url: str, headers: Mapping[str, str] | None = None, patience: float = PATIENCE_SECONDS
+) -> Exposition:
     """Scrape the agent at ``url``, with ``headers`` beside the usual ones."""
-    answer = requests.get(url + "metrics", headers=headers, timeout=PATIENCE_SECONDS)
+    answer = requests.get(url + "metrics", headers=headers, timeout=patience)
     assert answer.status_code == 200, answer.text
     text = answer.content.decode()
     families = text_string_to_metric_families(text)
@@ -192,7 +194,9 @@ class Serving:
 
 @contextmanager
 def serving(
-    *arguments: str, environ: Mapping[str, str] | None = None, waits: bool = True
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    waits: bool = True,
 ) -> Iterator[Serving]:
     """Run a command that serves, with a log of JSON lines; it is killed at the end of the block.
 
@@ -206,10 +210,15 @@ def serving(
 
 
 @contextmanager
-def starting(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
-    """Do what ``serving`` does, but begin the block at once, when it does not serve yet."""
+def starting(
+    *arguments: str, environ: Mapping[str, str] | None = None, inside: Sequence[str] = ()
+) -> Iterator[Serving]:
+    """Do what ``serving`` does, but begin the block at once, when it does not serve yet.
+
+    ``inside`` is a command that becomes the one that follows it, such as ``unshare``.
+    """
     with subprocess.Popen(
-        _command([*arguments, "--log-format", "json"]),
+        [*inside, *_command([*arguments, "--log-format", "json"])],
         cwd=_ROOT,
         env={**os.environ, **(environ or {})},
         stdout=subprocess.PIPE,

@@ -237,6 +237,22 @@ def test_a_client_of_a_pattern_of_which_no_row_told_anything_is_forgotten_too() 
     assert states(following.apply(poll(10.1))) == {}
 
 
+@pytest.mark.parametrize("jumps", [(43_200, 0), (-43_200, 0), (43_200,)], ids=str)
+def test_nobody_is_forgotten_because_the_time_of_day_is_set(jumps: tuple[float, ...]) -> None:
+    passed, ahead = 0.0, 0.0
+    habits = Habits(SUMS.counted, forget_after=600)
+    following = Tracker(everybody("broker"), habits, now=START, steady=lambda: passed)
+    following.apply(poll(0, row("a"), row("b")))
+    for minute, ahead in enumerate(jumps, 1):
+        passed = 60.0 * minute
+        seen = following.apply(poll(minute + ahead, row("b")))
+        assert states(seen) == {"a": "absent", "b": "connected"}
+    kept = following.apply(poll(len(jumps) + ahead))
+    assert states(kept) == {"a": "absent", "b": "absent"}
+    passed += 606
+    assert "a" not in states(following.apply(poll(len(jumps) + ahead + 10.1)))
+
+
 def test_what_an_earlier_run_knew_goes_on() -> None:
     before = tracker(A, habits=SUMS)
     memory = only(before.apply(poll(0, row("a", recv_msg=50)))).memory

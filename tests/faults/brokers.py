@@ -65,6 +65,10 @@ class FaultyBroker:
 
     def answer_well(self, connection: socket.socket, head: bytes) -> None:
         """Answer as EMQX does; a handler for what should not be broken."""
+        connection.sendall(self.good_answer(head))
+
+    def good_answer(self, head: bytes) -> bytes:
+        """Return what EMQX answers to a request, for handlers that spoil it on its way."""
         request_line, _, headers = head.partition(b"\r\n")
         method, target, _ = request_line.split()
         path, _, query = target.partition(b"?")
@@ -73,7 +77,7 @@ class FaultyBroker:
             method.decode(), path, query, given["Authorization"], given["Accept"] or "*/*"
         )
         status, answered, body = self.broker.answer(request)
-        connection.sendall(http(f"{status} X", body, *map(": ".join, answered)))
+        return http(f"{status} X", body, *map(": ".join, answered))
 
     def hold(self) -> None:
         """Keep every answer back from now on, until ``release``."""

@@ -24,5 +24,5 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     client: Callable[..., EmqxClient] = partial(EmqxClient, clock=clock, monotonic=clock)
     monkeypatch.setattr(watching, "SnapshotCache", cache)
     monkeypatch.setattr(watching, "EmqxClient", client)
-    monkeypatch.setattr(watching, "time", SimpleNamespace(time=clock))
+    monkeypatch.setattr(watching, "time", SimpleNamespace(time=clock, monotonic=clock))
     return clock
