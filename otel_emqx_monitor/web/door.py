@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -17,6 +18,10 @@ log = logging.getLogger(__name__)
 
 #: Files that everything else needs: sockets to EMQX and a Collector, the state file, libraries.
 _OTHER_FILES = 128
+
+#: How long there have to be files for all until the log says again that there are none, in seconds:
+#: at the edge of the limit every other connection finds one.
+_CALM_SECONDS = 60.0
 
 #: What ``accept`` says when the process or the system has no more to give, see accept(2).
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -33,7 +38,7 @@ class Places:
         self._taken: set[socket.socket] = set()
         self.most = _within_file_limit(most)
         self._full = False
-        self._exhausted = False
+        self._exhausted_at: float | None = None
         self._spare = os.open(os.devnull, os.O_RDONLY)
 
     @property
@@ -70,19 +75,16 @@ class Places:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def note_success(self) -> None:
-        """Note that there was a file for a connection."""
-        self._exhausted = False
-
     def turn_away(self, accept: Callable[[], tuple[socket.socket, object]], error: OSError) -> None:
         """Close the next connection though there is no file for it: by giving up a spare one."""
-        if not self._exhausted:
+        now = time.monotonic()
+        if self._exhausted_at is None or now - self._exhausted_at >= _CALM_SECONDS:
             log.error(
                 "cannot take a connection: %s; connections are closed until that is over; raise"
                 " the limit of open files (ulimit -n, LimitNOFILE=)",
                 os.strerror(error.errno or 0),
             )
-        self._exhausted = True
+        self._exhausted_at = now
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1
@@ -126,7 +128,6 @@ class Door(socket.socket):
                 raise
             self._places.turn_away(super().accept, error)
             raise ConnectionAbortedError from None
-        self._places.note_success()
         if not self._places.has_one():
             connection.close()
             raise ConnectionAbortedError

@@ -75,7 +75,7 @@ def test_out_of_files_the_next_is_closed_and_later_ones_are_taken(
     places = Places(10)
     [listening] = listen("127.0.0.1", 0)
     with Door(listening, places) as door:
-        clients = [socket.create_connection(door.getsockname(), timeout=20) for _ in range(3)]
+        clients = [socket.create_connection(door.getsockname(), timeout=20) for _ in range(4)]
         lowest_free = os.open(os.devnull, os.O_RDONLY)
         os.close(lowest_free)
         resource.setrlimit(LIMIT, (lowest_free, hard))
@@ -89,6 +89,10 @@ def test_out_of_files_the_next_is_closed_and_later_ones_are_taken(
         accepted.close()
         accepted.close()
         assert places.taken == 0
+        resource.setrlimit(LIMIT, (lowest_free, hard))
+        with pytest.raises(ConnectionAbortedError):
+            door.accept()
+        resource.setrlimit(LIMIT, file_limit)
         for client in clients:
             client.close()
     places.close()
