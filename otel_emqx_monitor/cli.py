@@ -22,10 +22,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 EXIT_CODES = {
     0: "Done. `check`: all monitored clients are connected, or were seen as lately as expected, or "
     "`--all` was given.",
-    1: "`check`: some monitored clients were not. Else: the port cannot be listened on.",
+    1: "`check`: some monitored clients were not. `healthcheck`: the agent is not well. Else: the "
+    "port cannot be listened on.",
     2: "Wrong usage or wrong configuration.",
     3: "EMQX could not be asked.",
 }
+
+#: Names the configuration where --cfg does not: whoever runs a command in a container need not know
+#: where the image has it.
+_CONFIG_VARIABLE = "OTEL_EMQX_MONITOR_CONFIG"
 
 
 class Commands(click.Group):
@@ -77,7 +82,8 @@ def _config_option(command: F) -> F:
         type=click.Path(path_type=Path),
         callback=_remember,
         expose_value=False,
-        help="The configuration. Default: ~/.config/otel-emqx-monitor/config.yaml.",
+        help=f"The configuration. Default: what the variable {_CONFIG_VARIABLE} names, else"
+        " ~/.config/otel-emqx-monitor/config.yaml.",
     )(command)
 
 
@@ -97,7 +103,15 @@ def _service_options(command: F) -> F:
 def _load_config() -> "Config":
     from otel_emqx_monitor.config import load
 
-    return load(_recall("cfg"))
+    return load(_chosen())
+
+
+def _chosen() -> Path | None:
+    """Return the file that --cfg names, else the variable; ``None`` for the default place."""
+    named = os.environ.get(_CONFIG_VARIABLE)
+    default = Path(named) if named else None
+    chosen: Path | None = _recall("cfg", default)
+    return chosen
 
 
 def _start_logging() -> None:
@@ -154,7 +168,7 @@ def _run(
     from otel_emqx_monitor.config import locate
     from otel_emqx_monitor.config.exposure import exposure
 
-    command = service.Command(locate(_recall("cfg")), load, serve=serve, push=push)
+    command = service.Command(locate(_chosen()), load, serve=serve, push=push)
     in_force = command.read()
     _start_logging()
     if (warning := exposure(command.file)) is not None:
@@ -242,6 +256,29 @@ def _nodes(broker: "Broker") -> str:
     return f"{text}, not running: {', '.join(others)}" if others else text
 
 
+@main.command()
+@click.option("--ready", is_flag=True, help="Ask for /readyz, not /healthz: is it of use by now?")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1, 300),
+    default=5.0,
+    show_default=True,
+    help="How long to wait for the connection and for the answer, each.",
+)
+@_config_option
+def healthcheck(*, ready: bool, timeout: float) -> None:
+    """Ask the agent that runs on this machine whether it is well.
+
+    For Docker's HEALTHCHECK and whoever else can only run a command. It asks where the
+    configuration says that the agent listens. Exit code 0: it is well; 1: it is not, or nobody
+    answers.
+    """
+    from otel_emqx_monitor import healthcheck
+
+    click.echo(healthcheck.ask(_chosen(), ready=ready, timeout=timeout))
+
+
 @main.command("setup-events")
 @click.option("--url", help="The agent's base URL as EMQX sees it, as in http://agent:9671.")
 @click.option(
@@ -296,7 +333,7 @@ def setup_events(
 
 
 def _events_token(config: "Config", file: Path | None) -> str:
-    from otel_emqx_monitor.config.files import FileRefused, read_text
+    from otel_emqx_monitor.config.reading import FileRefused, read_text
 
     if file is not None:
         try:

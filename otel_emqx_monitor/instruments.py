@@ -199,7 +199,9 @@ METRICS: tuple[Metric, ...] = (
         Kind.GAUGE,
         OVERDUE,
         "Whether the client has not been seen for longer than expected_every_seconds",
-        lambda client, now: None if (late := client.overdue(now)) is None else int(late),
+        lambda client, looked_at: (
+            None if (late := client.overdue(looked_at)) is None else int(late)
+        ),
         fields=["disconnected_at"],
     ),
     of_agent(

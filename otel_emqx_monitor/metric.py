@@ -176,15 +176,15 @@ def of_clients(  # noqa: PLR0913 (the columns of the table)
 ) -> Metric:
     """Make a metric of what is known and remembered of each client.
 
-    ``read`` gets a client and the time of what is known (seconds since the epoch), and returns a
+    ``read`` gets a client and when it was last looked for (seconds since the epoch), and returns a
     value, or ``None`` for no sample. Of unknown clients it is only asked where there is memory. A
     counter begins when the agent began to watch the client.
     """
 
     def column(fleet: Fleet) -> Column:
-        now = fleet.remembered_at or 0.0
+        looked_at = fleet.polled_at or 0.0  # an event tells nothing of all the other clients
         clients = _speaking(fleet)
-        values = [read(client, now) for client in clients]
+        values = [read(client, looked_at) for client in clients]
         known = [one for one, value in zip(clients, values, strict=True) if value is not None]
         starts = None
         if kind is Kind.COUNTER:

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from otel_emqx_monitor import background, health
 from otel_emqx_monitor.cache import SnapshotCache
 from otel_emqx_monitor.config import ConfigError, Problem
-from otel_emqx_monitor.config.files import FileRefused
+from otel_emqx_monitor.config.reading import FileRefused
 from otel_emqx_monitor.events import webhook
 from otel_emqx_monitor.listening import listen
 from otel_emqx_monitor.pulse import Pulse

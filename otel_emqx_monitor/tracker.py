@@ -4,20 +4,19 @@ A poll is complete, so a client without a row is absent. Two things make a missi
 the node on which the client was last seen does not answer or does not run; or nothing has been said
 of the client yet, and some node does not answer.
 
-Events tell of clients between polls (``find`` and ``told``). Every poll corrects what they got
-wrong, except what was told while it was under way: that is for the next one.
+Events tell of clients between polls (``find`` and ``told``); ``correcting`` has what polls find
+that they got wrong.
 """
 
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
 
+from otel_emqx_monitor.correcting import Corrector
 from otel_emqx_monitor.emqx.rows import NodeState, Poll, Row
-from otel_emqx_monitor.epochs import Tally, closed, confirmed
 from otel_emqx_monitor.fleet import Client, Correction, Counted, Fleet, Memory, State, Watched
 from otel_emqx_monitor.memory import Recorder, is_another_user
 from otel_emqx_monitor.reordering import Reordering
@@ -30,9 +29,6 @@ log = logging.getLogger(__name__)
 #: The fields of EMQX's rows that tell who a client is, and since when it is there; in a cluster
 #: the node comes with them unasked.
 FIELDS = frozenset({"clientid", "username", "connected", "connected_at"})
-
-#: How long an event may take to come before a poll that is faster repairs anything, in seconds.
-_GRACE_SECONDS = 2.0
 
 #: How many client ids one line of the log names.
 _NAMED_AT_ONCE = 5
@@ -53,14 +49,6 @@ class Habits:
     info: bool = False
     stale_after: float = 60.0
     forget_after: float = 7 * 86_400.0
-
-
-class _Closed(NamedTuple):
-    """An epoch that the poll of ``at`` (seconds since the epoch) found over, and no event had."""
-
-    client_id: str
-    began: datetime | None
-    at: float
 
 
 class Tracker:
@@ -86,12 +74,7 @@ class Tracker:
         self._changed_user: list[str] = []  # in this poll
         self._told: set[str] = set()  # of whom it was logged already
         self._named = {one.client_id for one in selection.named}
-        self._hearing_since = now
-        self._touched: dict[str, float] = {}  # when an event last told of whom, since the last poll
-        self._opened: dict[tuple[str, datetime], float] = {}  # whose begins may still be told
-        self._closed: list[_Closed] = []  # whose ends may
-        self._corrections = dict.fromkeys(Correction, 0)
-        self._corrected_at: float | None = None
+        self._corrector = Corrector(now) if habits.hears else None
         self._revision = 0
         self._clients = {one.client_id: _new(one, now) for one in selection.named}
         self._clients |= {one.client_id: one for one in self._recalled(restored)}
@@ -128,12 +111,8 @@ class Tracker:
             if client is not None:
                 self._clients[client.client_id] = client
         self._told = earlier._told.intersection(self._clients)
-        if self._habits.hears and earlier._habits.hears:
-            self._hearing_since = earlier._hearing_since
-        self._touched = earlier._touched
-        self._opened, self._closed = earlier._opened, earlier._closed
-        self._corrections = earlier._corrections
-        self._corrected_at = earlier._corrected_at
+        if self._corrector is not None and earlier._corrector is not None:
+            self._corrector = earlier._corrector
         self._revision = earlier._revision
         self._polled = earlier._polled
         return replace(
@@ -142,7 +121,7 @@ class Tracker:
             remembered_at=(self._polled or earlier.initial).remembered_at,
             counted=self._habits.counted,
             corrections=self._repaired(),
-            corrected_at=self._corrected_at,
+            corrected_at=self._corrector.corrected_at if self._corrector else None,
             revision=self._next_revision(),
         )
 
@@ -171,13 +150,14 @@ class Tracker:
         """Return the fleet that ``poll`` shows."""
         selected = self._selection.select(poll.rows)
         self._changed_user.clear()
-        self._note_begins(poll)
-        self._note_ends(poll)
+        if self._corrector is not None:
+            self._corrector.begin(poll, self._clients)
         clients = {one.watched.client_id: one for one in self._steps(poll, selected.watched)}
         self._forget_beyond_limit(clients, poll.rows)
         self._clients = clients
         self._tell_of_users()
-        self._touched.clear()
+        if self._corrector is not None:
+            self._corrector.end()
         self._polled = Fleet(
             tuple(clients.values()),
             poll.finished_at,
@@ -187,7 +167,7 @@ class Tracker:
             poll.nodes,
             poll.refresh_seconds,
             corrections=self._repaired(),
-            corrected_at=self._corrected_at,
+            corrected_at=self._corrector.corrected_at if self._corrector else None,
             revision=self._next_revision(),
         )
         return self._polled
@@ -217,12 +197,13 @@ class Tracker:
     def told(self, client: Client, now: float | None) -> None:
         """Take note of what an event told; ``now`` (epoch seconds) when it told of presence."""
         self._clients[client.client_id] = client
-        if now is not None:
-            self._touched[client.client_id] = now
+        if now is not None and self._corrector is not None:
+            self._corrector.told(client.client_id, now)
 
     def begin_told(self, client_id: str, began: datetime) -> None:
         """Take note that an event told of the begin of a connection that a poll may have found."""
-        self._opened.pop((client_id, began), None)
+        if self._corrector is not None:
+            self._corrector.begin_told(client_id, began)
 
     def heard(self, now: float) -> Fleet | None:
         """Return the fleet with what events have told since the last poll, as of ``now``.
@@ -243,7 +224,7 @@ class Tracker:
         return self._revision
 
     def _repaired(self) -> Mapping[Correction, int] | None:
-        return dict(self._corrections) if self._habits.hears else None
+        return dict(self._corrector.counts) if self._corrector else None
 
     def _steps(self, poll: Poll, watched: Mapping[str, Watched]) -> Iterator[Client]:
         """Yield those who are known already, in their order, then those who are new.
@@ -255,15 +236,15 @@ class Tracker:
             target = watched.get(client_id)
             if target is not None:
                 found = self._with_row(target, client.memory, rows[client_id], poll.finished_at)
-                yield self._corrected(client, found, poll) if self._habits.hears else found
+                yield self._corrected(client, found, poll)
             elif client_id not in rows and (gone := self._without_row(client, poll)):
                 yield gone
         for client_id, target in watched.items():
             if client_id not in self._clients:
                 memory = Memory(poll.finished_at)
                 found = self._with_row(target, memory, rows[client_id], poll.finished_at)
-                if self._habits.hears and found.memory.connection is not None:
-                    self._note_begin(client_id, 0, found.memory.connection, poll)
+                if self._corrector is not None and found.memory.connection is not None:
+                    self._corrector.note_begin(client_id, 0, found.memory.connection, poll)
                 yield found
 
     def _with_row(self, watched: Watched, memory: Memory, row: Row, now: float) -> Client:
@@ -289,77 +270,13 @@ class Tracker:
             if memory.row is not None or memory.connection is not None:
                 return _new(client.watched, last_known, State.ABSENT)
         state = State.UNKNOWN if self._in_doubt(client, poll) else State.ABSENT
-        if self._habits.hears:
+        if self._corrector is not None:
             gone = Client(client.watched, state, memory, polled=False)
-            return self._corrected(client, gone, poll)
+            return self._corrector.corrected(client, gone, poll)
         return client if state is client.state else Client(client.watched, state, memory)
 
     def _corrected(self, before: Client, found: Client, poll: Poll) -> Client:
-        """Return what a poll found, with the epochs over that it has not found.
-
-        What was told since the poll began holds until the next one.
-        """
-        tally = found.memory.connection
-        if tally is None:
-            return found
-        began = poll.finished_at - poll.duration
-        if self._touched.get(found.client_id, 0.0) >= began:
-            state = State.CONNECTED if tally.is_open else State.DISCONNECTED
-            return Client(found.watched, state, found.memory, found.polled)
-        known = before.memory.connection
-        if tally is known and found.state is State.CONNECTED and tally.is_calm:
-            return found  # as nearly everybody is
-        self._note_begin(found.client_id, 0 if known is None else known.epochs, tally, poll)
-        if found.state is State.UNKNOWN:
-            return found
-        row = found.row
-        left = closed(tally, but=row.connected_at if row is not None and row.connected else None)
-        left = confirmed(left, began, poll.finished_at + _GRACE_SECONDS)
-        if known is not None and self._polled is not None:
-            self._closed += [
-                _Closed(found.client_id, one, poll.finished_at)
-                for one in _closed_unheard(known, left)
-            ]
-        if left is tally:
-            return found
-        memory = msgspec.structs.replace(found.memory, connection=left)
-        return Client(found.watched, found.state, memory, found.polled)
-
-    def _note_begin(self, client_id: str, epochs: int, tally: Tally, poll: Poll) -> None:
-        """Count a connection that no event told of, or wait for the event if it began just now."""
-        began = tally.spell.began
-        if tally.epochs > epochs and began is not None:
-            age = poll.finished_at - began.timestamp()
-            if age <= _GRACE_SECONDS:
-                self._opened[client_id, began] = poll.finished_at
-            elif age < poll.finished_at - self._hearing_since:
-                self._repair(Correction.OPENED, poll)
-
-    def _note_begins(self, poll: Poll) -> None:
-        """Count the begins that earlier polls found and that no event has told of in good time."""
-        for one, at in list(self._opened.items()):
-            if not 0 <= poll.finished_at - at < _GRACE_SECONDS:
-                del self._opened[one]
-                if one[1].timestamp() > self._hearing_since:
-                    self._repair(Correction.OPENED, poll)
-
-    def _note_ends(self, poll: Poll) -> None:
-        """Count the ends that earlier polls found and that no event has told of in good time."""
-        waiting = []
-        for one in self._closed:
-            if 0 <= poll.finished_at - one.at < _GRACE_SECONDS:
-                waiting.append(one)
-                continue
-            client = self._clients.get(one.client_id)
-            tally = None if client is None else client.memory.connection
-            spell = None if tally is None or one.began is None else tally.find(one.began)
-            if spell is None or spell.ended is None:
-                self._repair(Correction.CLOSED, poll)
-        self._closed = waiting
-
-    def _repair(self, kind: Correction, poll: Poll) -> None:
-        self._corrections[kind] += 1
-        self._corrected_at = poll.finished_at
+        return found if self._corrector is None else self._corrector.corrected(before, found, poll)
 
     def _in_doubt(self, client: Client, poll: Poll) -> bool:
         """Whether a client may be on a node that has not answered, and not for too long."""
@@ -395,15 +312,6 @@ class Tracker:
                 ", ".join(printable(one, 60) for one in changed[:_NAMED_AT_ONCE]),
                 more,
             )
-
-
-def _closed_unheard(known: Tally, now: Tally) -> list[datetime | None]:
-    """Return when those epochs of ``known`` began that are over now, though no event said so."""
-    if now is known or not known.is_open:
-        return []
-    lasted = [one.began for one in (known.spell, *known.earlier) if one.open]
-    over = [one for one in (now.spell, *now.earlier) if not one.open and one.ended is None]
-    return [one.began for one in over if one.began in lasted]
 
 
 def _new(watched: Watched, now: float, state: State = State.UNKNOWN) -> Client:

@@ -163,7 +163,7 @@ def test_the_commands_are_those_of_the_program() -> None:
         main.commands,
         key=[
             *("prometheus", "otlp", "run", "check", "validate"),
-            *("setup-events", "simulate", "demo"),
+            *("setup-events", "healthcheck", "simulate", "demo"),
         ].index,
     )
 

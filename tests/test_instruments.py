@@ -6,6 +6,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 
 from otel_emqx_monitor.config import PrometheusConfig
 from otel_emqx_monitor.emqx.rows import Row
+from otel_emqx_monitor.fleet import Client, Fleet, Memory, State, Watched
 from otel_emqx_monitor.instruments import METRICS, enabled, fields_for, register
 from otel_emqx_monitor.metric import Metric
 from otel_emqx_monitor.snapshot import Snapshot
@@ -129,6 +130,15 @@ def test_readers_of_one_snapshot_get_the_same_columns_and_of_another_poll_others
     assert metric("packets").observe(again) is metric("packets").observe(current)
     other = snapshot(connected("a", recv_pkt=1))
     assert metric("packets").observe(other) is not metric("packets").observe(current)
+
+
+def test_an_event_of_one_client_makes_no_other_overdue() -> None:
+    watched = Watched("A", "a", "broker", expected_every=60)
+    gone = Client(watched, State.DISCONNECTED, Memory(0.0, last_seen=1_000.0))
+    polled = Fleet((gone,), polled_at=1_050.0, remembered_at=1_050.0)
+    for fleet in (polled, replace(polled, remembered_at=1_090.0)):
+        current = Snapshot("broker", fleet, CALM, started_at=0.0)
+        assert observed("overdue", current) == [(of("a", alias="A"), 0)]
 
 
 def test_instants_are_epoch_seconds() -> None:

@@ -6,7 +6,7 @@ raises `ConfigError`, whose message names every problem at once.
 
 from otel_emqx_monitor.config.effective import effective_yaml
 from otel_emqx_monitor.config.errors import ConfigError, Problem
-from otel_emqx_monitor.config.load import default_path, load, locate
+from otel_emqx_monitor.config.load import default_path, load, load_listening, locate
 from otel_emqx_monitor.config.model import (
     Config,
     EmqxConfig,
@@ -39,6 +39,7 @@ __all__ = [
     "default_path",
     "effective_yaml",
     "load",
+    "load_listening",
     "locate",
     "named_files",
 ]

@@ -7,8 +7,8 @@ from typing import Final
 
 from otel_emqx_monitor.config.document import parse
 from otel_emqx_monitor.config.errors import Location, Problems, path_text
-from otel_emqx_monitor.config.files import FileRefused, read_text
 from otel_emqx_monitor.config.load import LARGEST_FILE, default_path
+from otel_emqx_monitor.config.reading import FileRefused, read_text
 from otel_emqx_monitor.text import printable
 
 #: Where secrets stand; below a mapping every value is one.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from otel_emqx_monitor.config.environment import FromEnvironment
 from otel_emqx_monitor.config.errors import Location, Problems
+from otel_emqx_monitor.config.reading import FileRefused, read_bytes, read_text, reason_of
 from otel_emqx_monitor.config.values import check_secret
 from otel_emqx_monitor.text import printable
 
@@ -19,49 +20,6 @@ _LARGEST_SECRET = 64 * 1024
 
 # Stands where a secret would be if its file were not wrong, so that it is not also missing.
 _UNREAD = "unread"
-
-
-class FileRefused(Exception):
-    """A file that cannot be read; the message says why, without its path."""
-
-
-def read_text(path: Path, largest: int) -> str:
-    """Return the text of a UTF-8 file of at most ``largest`` bytes; a byte-order mark is dropped.
-
-    Raises:
-        FileRefused: It cannot be read, is larger, or is not UTF-8.
-    """
-    content = _content(path, largest)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise FileRefused(f"it is not UTF-8 text (line {line})") from None
-
-
-def _content(path: Path, largest: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
-    except (OSError, ValueError) as error:
-        raise FileRefused(_reason(error)) from None
-    if len(content) > largest:
-        raise FileRefused(f"it is larger than {largest} bytes")
-    return content
-
-
-def _reason(error: OSError | ValueError) -> str:
-    match error:
-        case ValueError():  # U+0000, or what the file system's encoding does not have
-            return "its path is not one that a file can have"
-        case FileNotFoundError():
-            return "there is no such file"
-        case PermissionError():
-            return "there is no permission to read it"
-        case IsADirectoryError():
-            return "it is a folder, not a file"
-        case _:
-            return f"it cannot be read: {error.strerror or type(error).__name__}"
 
 
 def read_files(values: Mapping[str, object], folder: Path, problems: Problems) -> dict[str, object]:
@@ -222,11 +180,11 @@ def _check_place(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise missing from None
     except (OSError, ValueError) as error:
-        raise FileRefused(_reason(error)) from None
+        raise FileRefused(reason_of(error)) from None
 
 
 def _check_web_config(path: Path) -> None:
-    from otel_emqx_monitor.web.live import LiveWebConfig  # which reads files as this module does
+    from otel_emqx_monitor.web.live import LiveWebConfig  # takes long, and few need it
 
     LiveWebConfig(path)
 
@@ -236,7 +194,7 @@ def _check_bundle(path: Path) -> None:
         if path.is_dir():  # OpenSSL also takes a folder of hashed certificates
             return
     except OSError as error:
-        raise FileRefused(_reason(error)) from None
+        raise FileRefused(reason_of(error)) from None
     _check_certificates(path)
 
 
@@ -246,11 +204,11 @@ def _check_certificates(path: Path) -> None:
     except ssl.SSLError:
         raise FileRefused("it holds no certificates in PEM format") from None
     except (OSError, ValueError) as error:
-        raise FileRefused(_reason(error)) from None
+        raise FileRefused(reason_of(error)) from None
 
 
 def _check_key(path: Path, certificate: Path | None) -> None:
-    content = _content(path, _LARGEST_SECRET)
+    content = read_bytes(path, _LARGEST_SECRET)
     if b"PRIVATE KEY-----" not in content:
         raise FileRefused("it holds no private key in PEM format")
     if b"ENCRYPTED" in content:  # PKCS #8, or the header of the older format
@@ -266,7 +224,7 @@ def _check_key(path: Path, certificate: Path | None) -> None:
         reason = f" ({error.reason})" if error.reason else ""
         raise FileRefused(f"OpenSSL cannot use it with client_certificate_file{reason}") from None
     except OSError as error:
-        raise FileRefused(_reason(error)) from None
+        raise FileRefused(reason_of(error)) from None
 
 
 def _named(text: str, folder: Path) -> str:

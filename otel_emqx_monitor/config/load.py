@@ -11,9 +11,10 @@ from otel_emqx_monitor.config.clients import repeats
 from otel_emqx_monitor.config.document import parse
 from otel_emqx_monitor.config.environment import substitute
 from otel_emqx_monitor.config.errors import ConfigError, Problem, Problems
-from otel_emqx_monitor.config.explain import explain, place
-from otel_emqx_monitor.config.files import FileRefused, read_files, read_text
-from otel_emqx_monitor.config.model import Config
+from otel_emqx_monitor.config.explain import explain, place, rule
+from otel_emqx_monitor.config.files import read_files
+from otel_emqx_monitor.config.model import Config, PrometheusConfig
+from otel_emqx_monitor.config.reading import FileRefused, read_text
 from otel_emqx_monitor.config.standard import default_endpoint, follow_variables
 from otel_emqx_monitor.text import printable
 
@@ -76,6 +77,37 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     if config is None or problems:
         raise ConfigError(str(file), problems.listed(tuple(known)))
     return config
+
+
+def load_listening(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> PrometheusConfig:
+    """Return the section ``prometheus`` alone, whatever is wrong with the others.
+
+    The file that it names as ``web_config_file`` is not looked at.
+
+    Args:
+        path: As for `load`.
+        environ: As for `load`.
+
+    Raises:
+        ConfigError: The file cannot be read, or something is wrong with that section.
+    """
+    file = locate(path)
+    document = _read(file, Problems(), is_default=path is None)
+    problems = Problems()
+    values, _ = substitute({"prometheus": document.get("prometheus")}, environ, problems)
+    section = values["prometheus"]
+    if isinstance(section, dict) and isinstance(web := section.get("web_config_file"), str):
+        section = {**section, "web_config_file": str(file.absolute().parent / web)}
+    try:
+        listening = PrometheusConfig.model_validate({} if section is None else section)
+    except ValidationError as error:
+        for finding in error.errors(include_url=False):
+            problems.add(("prometheus", *finding["loc"]), rule(finding))
+    if problems:
+        raise ConfigError(str(file), problems.listed())
+    return listening
 
 
 def locate(path: Path | None) -> Path:

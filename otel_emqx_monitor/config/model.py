@@ -80,8 +80,8 @@ class EmqxConfig(Section):
         "folder of the configuration.",
     )
     alias: Text = Field(
-        description="Name of this broker, the label `broker`; unique among all agents that one "
-        "Prometheus scrapes."
+        description="Name of this broker, the label `broker`; unique among all brokers that one "
+        "Prometheus knows. Agents beside the nodes of one cluster share it."
     )
     node: OptionalText = Field(
         default=None,

@@ -71,8 +71,9 @@ def render(  # noqa: PLR0913 (all that the page tells of)
     numbers = fields(flags, snapshot.fleet.counted)
     query = parse(parameters, frozenset((*ORDERS, *(one.key for one in numbers))))
     usernames = USERNAMES in flags
-    listing = select(snapshot.fleet.clients, query, now, numbers, usernames=usernames)
-    table = Table(query, listing, numbers, now, usernames)
+    looked_at = snapshot.fleet.polled_at or now  # nobody is overdue for not being looked for
+    listing = select(snapshot.fleet.clients, query, looked_at, numbers, usernames=usernames)
+    table = Table(query, listing, numbers, now, looked_at, usernames)
     about = [
         ("Broker", facts.of_broker(snapshot, config)),
         ("Polls", facts.of_polls(snapshot, config, now)),
@@ -85,7 +86,7 @@ def render(  # noqa: PLR0913 (all that the page tells of)
         tag(
             "main",
             _verdict(facts.verdict(snapshot, now)),
-            _tiles(snapshot, query, now),
+            _tiles(snapshot, query, looked_at),
             tag("section", *(_card(title, told) for title, told in about if told), class_="cards"),
             tag("section", tag("h2", "Clients"), table.form(), table.rows(), id="clients"),
         ),
@@ -127,12 +128,12 @@ def _verdict(said: Verdict) -> Markup:
     return tag("div", tag("strong", said.text), reason, class_=f"verdict {kind}", role=role)
 
 
-def _tiles(snapshot: Snapshot, query: Query, now: float) -> Markup:
+def _tiles(snapshot: Snapshot, query: Query, looked_at: float) -> Markup:
     """Return how many clients are in each state; each number leads to those clients."""
     fleet = snapshot.fleet
     counts = {state.value: count for state, count in fleet.states.items()}
     if any(one.watched.expected_every is not None for one in fleet.clients):
-        counts[OVERDUE] = sum(one.overdue(now) is True for one in fleet.clients)
+        counts[OVERDUE] = sum(one.overdue(looked_at) is True for one in fleet.clients)
     tiles = [_tile("", "clients", len(fleet.clients), query)]
     tiles += [_tile(state, state, count, query) for state, count in counts.items()]
     return tag("nav", *tiles, id="tiles", aria_label="Clients by state")

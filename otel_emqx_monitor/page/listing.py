@@ -36,17 +36,18 @@ class Listing:
 def select(
     clients: Iterable[Client],
     query: Query,
-    now: float,
+    looked_at: float,
     fields: Sequence[Field],
     *,
     usernames: bool,
 ) -> Listing:
-    """Return the clients that ``query`` asks for at ``now`` (seconds since the epoch).
+    """Return the clients that ``query`` asks for.
 
+    Who is overdue is told as of ``looked_at``, when clients were last looked for (epoch seconds).
     Text is searched for in alias and client id, and in the user name where ``usernames`` may be
     known; upper and lower case are the same. Unknown values come last in either direction.
     """
-    found = [one for one in clients if _matches_state(one, query.state, now)]
+    found = [one for one in clients if _matches_state(one, query.state, looked_at)]
     if query.text:
         text = query.text.casefold()
         found = [one for one in found if _contains(one, text, usernames=usernames)]
@@ -72,9 +73,9 @@ def connected_since(client: Client) -> float | None:
     return row.connected_at.timestamp()
 
 
-def _matches_state(client: Client, state: str, now: float) -> bool:
+def _matches_state(client: Client, state: str, looked_at: float) -> bool:
     if state == OVERDUE:
-        return client.overdue(now) is True
+        return client.overdue(looked_at) is True
     return not state or client.state.value == state
 
 

@@ -19,12 +19,16 @@ _TITLES = dict(
 
 @dataclass(frozen=True)
 class Table:
-    """What the table is made of; ``now`` is in seconds since the epoch."""
+    """What the table is made of.
+
+    ``now``, and when clients were last looked for, are in seconds since the epoch.
+    """
 
     query: Query
     listing: Listing
     fields: Sequence[Field]
     now: float
+    looked_at: float
     usernames: bool
 
     def form(self) -> Markup:
@@ -94,7 +98,7 @@ class Table:
         )
 
     def _row(self, client: Client) -> Markup:
-        late = client.overdue(self.now) is True
+        late = client.overdue(self.looked_at) is True
         state = joined(
             tag("span", client.state.value, class_=f"state {client.state.value}"),
             tag("span", "overdue", class_="state overdue") if late else None,

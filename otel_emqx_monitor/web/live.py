@@ -10,7 +10,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from otel_emqx_monitor.config.files import FileRefused
+from otel_emqx_monitor.config.reading import FileRefused
 from otel_emqx_monitor.text import printable
 from otel_emqx_monitor.web.settings import WebConfig, read_web_config
 from otel_emqx_monitor.web.tls import make_context

@@ -31,7 +31,7 @@ from pydantic import (
 from otel_emqx_monitor.config.document import parse
 from otel_emqx_monitor.config.errors import Location, Problems
 from otel_emqx_monitor.config.explain import rule
-from otel_emqx_monitor.config.files import FileRefused, read_text
+from otel_emqx_monitor.config.reading import FileRefused, read_text
 from otel_emqx_monitor.config.section import Section
 from otel_emqx_monitor.text import printable
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from otel_emqx_monitor.config.files import FileRefused, read_text
+from otel_emqx_monitor.config.reading import FileRefused, read_text
 from otel_emqx_monitor.web.settings import CURVES, TlsServerConfig
 
 _LARGEST_PEM = 4 * 1024 * 1024

@@ -162,6 +162,8 @@ def test_every_series_of_10_000_clients_arrives(
         "otlp_exports_total": 3,
         "otlp_points_total": 3,
         "build_info": 1,
+        "config_last_reload_success_timestamp_seconds": 1,
+        "config_last_reload_successful": 1,
     }
     assert counts == {name: CLIENTS * each for name, each in of_clients.items()} | of_the_agent
     assert points == sum(counts.values())

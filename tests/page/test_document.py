@@ -56,6 +56,13 @@ def test_clients_are_counted_by_state_and_each_count_leads_to_them() -> None:
     assert not without.all("a", href="?state=overdue#clients")
 
 
+def test_nobody_is_overdue_for_not_being_looked_for() -> None:
+    lately = client("dev-b", State.CONNECTED, expected_every=60, last_seen=900.0)
+    document = read(page(snapshot(fleet(lately, polled_at=950.0))))
+    [tile] = document.all("a", href="?state=overdue#clients")
+    assert tile.text == "0overdue"
+
+
 _TILES = {
     "?#clients": "2clients",
     "?state=connected#clients": "1connected",

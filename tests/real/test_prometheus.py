@@ -113,6 +113,8 @@ def test_a_scrape_gives_exactly_the_series_of_the_fleet(
         "emqx_client_monitor_poll_errors_total": len(Reason),
         "emqx_client_monitor_clients": 4,
         "emqx_client_monitor_build_info": 1,
+        "emqx_client_monitor_config_last_reload_success_timestamp_seconds": 1,
+        "emqx_client_monitor_config_last_reload_successful": 1,
     }
     assert {labels["client_id"]: value for labels, value in presence} == {
         client_id: int(client_id in rows and rows[client_id]["connected"])

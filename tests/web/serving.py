@@ -13,6 +13,7 @@ import yaml
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.fleet import Watched
+from otel_emqx_monitor.health import health_routes
 from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import Access, MetricsServer
@@ -39,7 +40,8 @@ def serving(access: Access, clients: int = 1) -> Iterator[MetricsServer]:
     )
     reader = PrometheusReader(cache)
     page = LandingPage(cache, reader, config())
-    server = MetricsServer(cache, reader, "127.0.0.1", 0, routes=[page.route], access=access)
+    routes = [page.route, *health_routes(cache, list)]
+    server = MetricsServer(cache, reader, "127.0.0.1", 0, routes=routes, access=access)
     server.start()
     try:
         yield server

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from otel_emqx_monitor.config.files import FileRefused
+from otel_emqx_monitor.config.reading import FileRefused
 from otel_emqx_monitor.web.settings import SUITES, TLS13_SUITES, read_web_config
 from tests.config.loader import MINIMAL, Loader
 from tests.web.serving import SECRET_HASH, VERIFYING, Files, tls
