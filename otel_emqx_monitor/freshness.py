@@ -11,8 +11,8 @@ from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.fleet import ASSUMED_REFRESH_SECONDS, Client, State
 
 _REMEDY = (
-    "a shorter mqtt.idle_timeout of EMQX shows more, and so do events; see Sleepy devices and"
-    " Events in the README"
+    "a shorter mqtt.idle_timeout of EMQX shows more, and so do events; see"
+    " docs/sleepy-devices.md and docs/events.md"
 )
 
 

@@ -1,4 +1,4 @@
-"""The configuration as typed, immutable values; the README's reference is made from this file."""
+"""The configuration as typed, immutable values; docs/configuration.md is made from this file."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -50,7 +50,8 @@ class Refusal(StrEnum):
     CUT_OFF = "cut_off"
 
 
-_ANSWERS: Final[Mapping[Refusal, HTTPStatus]] = MappingProxyType(
+#: The status of the answer to a post that is refused; without one there is nobody to answer.
+ANSWERS: Final[Mapping[Refusal, HTTPStatus]] = MappingProxyType(
     {
         Refusal.TOKEN: HTTPStatus.UNAUTHORIZED,
         Refusal.SLOW: HTTPStatus.REQUEST_TIMEOUT,
@@ -183,7 +184,7 @@ class Webhook:
         # The server throws away what is left of a body; that must not be more than we would read.
         if announced is None or announced > self._largest or reason is Refusal.SLOW:
             headers.append((b"connection", b"close"))
-        await _answer(send, _ANSWERS[reason], headers)
+        await _answer(send, ANSWERS[reason], headers)
 
 
 async def _answer(send: Send, status: HTTPStatus, headers: list[tuple[bytes, bytes]]) -> None:
