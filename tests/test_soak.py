@@ -95,7 +95,7 @@ def test_a_reload_begins_another_grid() -> None:
 
 def sample(at: float) -> Sample:
     return Sample(
-        at=at, calm=True, rss=100 * MIB, uss=80 * MIB, pss=85 * MIB, fds=22, threads=11,
+        at=at, calm=True, rss=100 * MIB, anonymous=80 * MIB, pss=85 * MIB, fds=22, threads=11,
         cpu_seconds=at / 10, state=4 * MIB, lines=int(at / 10), answer=900_000, scrape_seconds=0.02,
     )  # fmt: skip
 
@@ -145,7 +145,9 @@ def risen(one: Sample, most: float) -> int:
             lambda one: replace(one, rss=one.rss + risen(one, 9 * MIB)), "RSS", id="9 MiB of RSS"
         ),
         pytest.param(
-            lambda one: replace(one, uss=one.uss + risen(one, 9 * MIB)), "USS", id="9 MiB of USS"
+            lambda one: replace(one, anonymous=one.anonymous + risen(one, 9 * MIB)),
+            "anonymous memory",
+            id="9 MiB of the heap",
         ),
         pytest.param(
             lambda one: replace(one, fds=one.fds + risen(one, 5)),
@@ -344,5 +346,5 @@ def test_an_agent_passes_and_one_that_leaks_fails(tmp_path: Path) -> None:
     assert "| sums that differ from the truth | 0 | none |  |" in table
     assert (tmp_path / "soak.svg").read_text().startswith("<svg")
     assert leaking.returncode == 1
-    for what in ("RSS", "USS", "file descriptors", "threads"):
+    for what in ("RSS", "anonymous memory", "file descriptors", "threads"):
         assert f"soak: {what}: median at first" in found

@@ -77,7 +77,7 @@ def verdicts(run: Run) -> Iterator[Verdict]:
         return max(allowed.state * before, allowed.state_least)
 
     yield _grown("RSS", judged, lambda one: one.rss, memory, _mib)
-    yield _grown("USS", judged, lambda one: one.uss, memory, _mib)
+    yield _grown("anonymous memory", judged, lambda one: one.anonymous, memory, _mib)
     yield _grown("file descriptors", judged, lambda one: one.fds, lambda _: allowed.fds, _plain)
     yield _grown("threads", judged, lambda one: one.threads, lambda _: allowed.threads, _plain)
     yield _grown("state file", judged, lambda one: one.state, state, _kib)

@@ -93,8 +93,8 @@ def _panels(run: Run) -> list[_Panel]:
         _Panel(
             "RSS, MiB",
             [(one.at, one.rss / 2**20) for one in samples],
-            [(one.at, one.uss / 2**20) for one in samples],
-            "USS, MiB",
+            [(one.at, one.anonymous / 2**20) for one in samples],
+            "anonymous, MiB",
         ),
         _Panel("descriptors", [(one.at, one.fds) for one in samples]),
         _Panel("threads", [(one.at, one.threads) for one in samples]),

@@ -201,13 +201,13 @@ class Soak:
         took = time.monotonic() - began
         self._counters.see(exposition)
         self._note_poll(exposition)
-        rss, uss, pss = memory(pid)
+        rss, anonymous, pss = memory(pid)
         self.samples.append(
             Sample(
                 at=at,
                 calm=is_calm(at, self.faults, self._given.interval),
                 rss=rss,
-                uss=uss,
+                anonymous=anonymous,
                 pss=pss,
                 fds=descriptors(pid),
                 threads=threads(pid),

@@ -22,15 +22,17 @@ _DIRECTION = re.compile(r'direction="(rx|tx)"')
 class Sample:
     """One moment; ``at`` in seconds since the soak began, sizes in bytes.
 
-    ``uss`` is the memory that nobody shares with the process, ``pss`` with its part of what others
-    share. ``answer`` is the length of a scrape's answer before compression, ``scrape_seconds`` how
-    long that took, ``state`` the state file with what belongs to it, ``lines`` those of the log.
+    ``anonymous`` is memory that no file is behind, the heaps above all: unlike what a process
+    shares with nobody (USS) it does not grow when others that map the same libraries end. ``pss``
+    has the process's part of what is shared. ``answer`` is the length of a scrape's answer before
+    compression, ``scrape_seconds`` how long that took, ``state`` the size of the state file with
+    what belongs to it, ``lines`` those of the log.
     """
 
     at: float
     calm: bool
     rss: int
-    uss: int
+    anonymous: int
     pss: int
     fds: int
     threads: int
@@ -42,11 +44,10 @@ class Sample:
 
 
 def memory(pid: int) -> tuple[int, int, int]:
-    """Return RSS, USS and PSS of a process in bytes."""
+    """Return RSS, anonymous memory and PSS of a process in bytes."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     kib = {name: int(size) for name, size in re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)}
-    unshared = kib["Private_Clean"] + kib["Private_Dirty"]
-    return kib["Rss"] * 1024, unshared * 1024, kib["Pss"] * 1024
+    return kib["Rss"] * 1024, kib["Anonymous"] * 1024, kib["Pss"] * 1024
 
 
 def descriptors(pid: int) -> int:
