@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from otel_emqx_monitor.agent import Agent
-from otel_emqx_monitor.arenas import limit_arenas
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.health import trouble_of
+from otel_emqx_monitor.malloc import settle_malloc
 from otel_emqx_monitor.reloading import Loaded, Reloader, read
 from otel_emqx_monitor.signals import hangup_signal, stop_signal
 from otel_emqx_monitor.systemd import Systemd
@@ -48,7 +48,7 @@ def run(command: Command, in_force: Loaded, *, watching: bool) -> None:
         ListenError: the address for ``/metrics`` cannot be had.
         ExporterError: the settings for pushing cannot be used.
     """
-    limit_arenas()
+    settle_malloc()
     with stop_signal() as wait_for_stop, hangup_signal() as has_hung_up:
         config = in_force.config
         agent = Agent(config, serve=command.serve, push=command.push(config))
