@@ -7,6 +7,8 @@ that hold protobuf's default are left out, as its own serializer does.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from struct import Struct
 from typing import Any
 
@@ -18,6 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_emqx_monitor.columns import Block, Group, Labels, nanoseconds
 from otel_emqx_monitor.meter import Instrument, Reading, Scope, Sort
+from otel_emqx_monitor.readers.shown import Shown
 
 # Tags: the field number shifted by three, and the wire type (1: 8 bytes, 2: length and bytes).
 _RESOURCE_METRICS = b"\x0a"  # ExportMetricsServiceRequest 1
@@ -28,6 +31,7 @@ _GAUGE, _SUM = b"\x2a", b"\x3a"  # Metric 5, 7
 _POINT = b"\x0a"  # Gauge 1, Sum 1
 _CUMULATIVE, _MONOTONIC = b"\x10\x02", b"\x18\x01"  # Sum 2, 3
 _ATTRIBUTE = b"\x3a"  # NumberDataPoint 7
+_NO_RECORDED_VALUE = b"\x40\x01"  # NumberDataPoint 8, flags
 _START, _TIME, _DOUBLE, _INT = 0x11, 0x19, 0x21, 0x31  # NumberDataPoint 2, 3, 4, 6
 
 _MAKE_VALUE: tuple[tuple[type, Callable[[Any], AnyValue]], ...] = (
@@ -43,6 +47,7 @@ _USUAL_POINT_BYTES = 600
 
 _INT_POINT, _INT_POINT_FROM = Struct("<BQBq"), Struct("<BQBQBq")
 _DOUBLE_POINT, _DOUBLE_POINT_FROM = Struct("<BQBd"), Struct("<BQBQBd")
+_END = Struct("<BQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,36 @@ def requests(
             room -= len(part) * weight
     if metrics:
         yield Request(envelope.around(metrics), count)
+
+
+def ending_requests(over: Iterable[Shown], now: float, max_points: int) -> Iterator[Request]:
+    """Yield requests that tell of the end of series: points with a flag in place of a value.
+
+    Each is in a metric of its own. The Collector's Prometheus exporter ends the series of such a
+    point and passes over all that follow it in the same metric, values too (accumulator.go up to
+    0.155 at least). They have no start: it is optional, and nothing was counted.
+    """
+    for resource, of_resource in groupby(over, attrgetter("resource")):
+        envelope = _Envelope(resource)
+        metrics: list[tuple[Scope, bytes]] = []
+        room = max_points
+        for one in of_resource:
+            head = _head(one.instrument)
+            for point in _ends(one, now):
+                metric = _metric(one.instrument, head, [point])
+                weight = 1 + len(metric) // _USUAL_POINT_BYTES
+                if metrics and room < weight:
+                    yield Request(envelope.around(metrics), len(metrics))
+                    metrics, room = [], max_points
+                metrics.append((one.scope, metric))
+                room -= weight
+        yield Request(envelope.around(metrics), len(metrics))
+
+
+def _ends(one: Shown, now: float) -> Iterator[bytes]:
+    time = _END.pack(_TIME, nanoseconds(now if one.time is None else one.time))
+    extra = attribute_bytes(one.extra) + _NO_RECORDED_VALUE
+    return (_field(_POINT, time + attribute_bytes(labels) + extra) for labels in one.members)
 
 
 class _Envelope:
