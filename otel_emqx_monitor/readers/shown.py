@@ -12,6 +12,7 @@ from opentelemetry.sdk.resources import Resource
 
 from otel_emqx_monitor.columns import Labels
 from otel_emqx_monitor.meter import Instrument, Reading, Scope
+from otel_emqx_monitor.readers.otlp_fields import attribute_bytes
 
 #: In how many pushes the same end is told at most, when the Collector takes others but not this.
 MOST_TRIES = 5
@@ -85,7 +86,7 @@ _NOTHING: _Living = ((), None)
 
 def _key(one: Shown) -> _Key:
     scope, instrument = one.scope, one.instrument
-    extra = _identity(one.extra)
+    extra = attribute_bytes(one.extra)
     return scope.name, scope.version, scope.schema_url, instrument.name, instrument.sort, extra
 
 
@@ -99,17 +100,16 @@ def _living(now: Iterable[Shown]) -> Mapping[_Key, _Living]:
 
 
 def _missing(before: Sequence[Labels], now: Sequence[Labels]) -> Sequence[Labels]:
-    """Return the labels of ``before`` that ``now`` has neither the same nor alike."""
+    """Return the labels of ``before`` that ``now`` has neither the same nor alike.
+
+    Alike are those of the same bytes, which a push makes of all labels anyway: an instrument always
+    has its labels in the same order.
+    """
     if before == now:  # in C, pointer by pointer as long as they are the same
         return ()
     known, had = set(now), set(before)  # by identity
     candidates = [labels for labels in before if labels not in known]
     if not candidates:
         return ()
-    alike = {_identity(labels) for labels in now if labels not in had}
-    return [labels for labels in candidates if _identity(labels) not in alike]
-
-
-def _identity(labels: Labels) -> object:
-    """Return what is the same for labels that say the same; a value may be a list."""
-    return frozenset((name, repr(value)) for name, value in labels.items())
+    alike = {attribute_bytes(labels) for labels in now if labels not in had}
+    return [labels for labels in candidates if attribute_bytes(labels) not in alike]

@@ -22,10 +22,10 @@ from otel_emqx_monitor.columns import NO_LABELS, Block, Column, Group, Labels, P
 from otel_emqx_monitor.meter import Instrument, Reading, Scope, Sort
 from otel_emqx_monitor.readers.otlp_bytes import (
     Request,
-    attribute_bytes,
     ending_requests,
     requests,
 )
+from otel_emqx_monitor.readers.otlp_fields import attribute_bytes
 from otel_emqx_monitor.readers.shown import Shown
 
 SCOPE = Scope("lib", "1.2", None, None)

@@ -71,7 +71,7 @@ def test_series_of_one_instrument_do_not_stand_for_those_of_another() -> None:
 
 
 def test_labels_that_say_the_same_are_the_same_series() -> None:
-    again = Labels.of({"n": 1, "id": "a"})
+    again = Labels.of({"id": "a", "n": 1})
     before = [shown(Labels.of({"id": "a", "n": 1}), B)]
     assert ends(before, [shown(C, again)]) == [("m", "", "b")]
     other_type = Labels.of({"id": "a", "n": "1"})
