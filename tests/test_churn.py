@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,10 @@ def rounds_alive() -> set[str]:
     return {one.partition("-client-")[0] for one in ids if one.startswith("round-")}
 
 
+def _are_alive(rounds: set[str]) -> bool:
+    return rounds_alive() == rounds
+
+
 def test_clients_that_are_gone_leave_nothing_behind_while_the_agent_goes_on() -> None:
     churn = Churn()
     reader = PrometheusReader(churn.source)
@@ -124,7 +129,8 @@ def test_clients_that_are_gone_leave_nothing_behind_while_the_agent_goes_on() ->
                 reader.render(snapshot, output, compress=True)
             sender.wait_for(churn.client_ids[-1])
             del snapshot
-            assert rounds_alive() == {f"round-{number}"}
+            # Those before are known until the end of the push that tells of their end.
+            wait_until(partial(_are_alive, {f"round-{number}"}))
             counted.append(alive(Watched, Fleet))
     assert counted[0][Watched] >= CLIENTS
     assert counted == 5 * counted[:1]

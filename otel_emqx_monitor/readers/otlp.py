@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +21,8 @@ from otel_emqx_monitor.meter import BulkMeterProvider
 from otel_emqx_monitor.outage import Outage
 from otel_emqx_monitor.pulse import Pulse
 from otel_emqx_monitor.readers.exporter import Result
-from otel_emqx_monitor.readers.otlp_bytes import Request, requests
+from otel_emqx_monitor.readers.otlp_bytes import Request, ending_requests, requests
+from otel_emqx_monitor.readers.shown import Shown, ended, shown_by, told_in_vain
 from otel_emqx_monitor.snapshot import Outcome, Pushes
 from otel_emqx_monitor.version import __version__
 
@@ -84,6 +85,34 @@ class Target:
         register(self.provider.get_meter("otel_emqx_monitor", __version__), source)
 
 
+class _Delivery:
+    """One push: sends its requests and counts what becomes of them, on from earlier ``pushes``.
+
+    ``accepted`` is whether any request was; ``failure`` is that of the last one that was not.
+    """
+
+    def __init__(self, export: Callable[[Request], Result], pushes: Pushes) -> None:
+        self._export = export
+        self.exports, self.points = Counter(pushes.exports), Counter(pushes.points)
+        self.accepted = False
+        self.failure: Result | None = None
+
+    def send(self, requests: Iterable[Request]) -> bool:
+        """Send requests, or drop them where an earlier one was; return whether all got there."""
+        all_accepted = True
+        for request in requests:
+            lost = self.failure is not None and self.failure.outcome is Outcome.DROPPED
+            result = self.failure if self.failure is not None and lost else self._export(request)
+            self.exports[result.outcome] += 1
+            self.points[result.outcome] += request.points
+            if result.outcome is Outcome.SUCCESS:
+                self.accepted = True
+                continue
+            all_accepted = False
+            self.failure = result
+        return all_accepted
+
+
 class OtlpReader:
     """Pushes in a thread of its own, at once and then every ``interval`` seconds.
 
@@ -97,6 +126,7 @@ class OtlpReader:
         self._clock = clock
         self._outage = Outage(log, "the Collector takes data again", "failed pushes")
         self._pushes = target.source.current().pushes
+        self._shown: Sequence[Shown] = ()  # by the last push of which anything was accepted
         self._noting = threading.Lock()
         self._hanging: Future[Result] | None = None
         self.pulse = Pulse("pushes to the Collector")
@@ -165,17 +195,15 @@ class OtlpReader:
         with target.source.pinned(target.source.current()):
             readings = target.provider.collect()
         now = self._clock()
-        exports, points = Counter(self._pushes.exports), Counter(self._pushes.points)
-        failure: Result | None = None
-        for request in requests(readings, target.resource, now, target.schedule.max_points):
-            lost = failure is not None and failure.outcome is Outcome.DROPPED
-            result = (
-                failure if failure is not None and lost else self._export(target, request, deadline)
-            )
-            exports[result.outcome] += 1
-            points[result.outcome] += request.points
-            if result.outcome is not Outcome.SUCCESS and not lost:
-                failure = result
+        shown = shown_by(readings, target.resource)
+        over = ended(self._shown, shown)
+        most = target.schedule.max_points
+        delivery = _Delivery(lambda request: self._export(target, request, deadline), self._pushes)
+        delivery.send(requests(readings, target.resource, now, most))
+        told = delivery.send(ending_requests(over, now, most))
+        if delivery.accepted:
+            self._shown = shown if told else [*shown, *told_in_vain(over)]
+        failure = delivery.failure
         if failure is None:
             self._outage.end(time.monotonic())
         elif not self._stopped.is_set():
@@ -184,7 +212,7 @@ class OtlpReader:
             log.warning("%s; it was the last push", failure.text)
         last_success = now if failure is None else self._pushes.last_success
         with self._noting:  # a change in between hands on what was counted before it
-            self._pushes = Pushes(dict(exports), dict(points), last_success)
+            self._pushes = Pushes(dict(delivery.exports), dict(delivery.points), last_success)
             self._target.source.note_pushes(self._pushes)
 
     def _export(self, target: Target, request: Request, deadline: Deadline) -> Result:

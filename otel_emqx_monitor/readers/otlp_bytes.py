@@ -5,19 +5,21 @@ are made once for each client. Field numbers are those of ``opentelemetry/proto/
 that hold protobuf's default are left out, as its own serializer does.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from struct import Struct
-from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from otel_emqx_monitor.columns import Block, Group, Labels, nanoseconds
+from otel_emqx_monitor.columns import Block, Group, nanoseconds
 from otel_emqx_monitor.meter import Instrument, Reading, Scope, Sort
+from otel_emqx_monitor.readers.otlp_fields import attribute_bytes, field, varint
+from otel_emqx_monitor.readers.shown import Shown
 
 # Tags: the field number shifted by three, and the wire type (1: 8 bytes, 2: length and bytes).
 _RESOURCE_METRICS = b"\x0a"  # ExportMetricsServiceRequest 1
@@ -27,22 +29,15 @@ _NAME, _DESCRIPTION, _UNIT = b"\x0a", b"\x12", b"\x1a"  # Metric 1, 2, 3
 _GAUGE, _SUM = b"\x2a", b"\x3a"  # Metric 5, 7
 _POINT = b"\x0a"  # Gauge 1, Sum 1
 _CUMULATIVE, _MONOTONIC = b"\x10\x02", b"\x18\x01"  # Sum 2, 3
-_ATTRIBUTE = b"\x3a"  # NumberDataPoint 7
+_NO_RECORDED_VALUE = b"\x40\x01"  # NumberDataPoint 8, flags
 _START, _TIME, _DOUBLE, _INT = 0x11, 0x19, 0x21, 0x31  # NumberDataPoint 2, 3, 4, 6
-
-_MAKE_VALUE: tuple[tuple[type, Callable[[Any], AnyValue]], ...] = (
-    (str, lambda value: AnyValue(string_value=value)),
-    (bool, lambda value: AnyValue(bool_value=value)),  # Python counts it among the integers
-    (int, lambda value: AnyValue(int_value=value)),
-    (float, lambda value: AnyValue(double_value=value)),
-    (bytes, lambda value: AnyValue(bytes_value=value)),
-)
 
 #: What a point has at most unless its labels are very long; 100 to 200 bytes are common.
 _USUAL_POINT_BYTES = 600
 
 _INT_POINT, _INT_POINT_FROM = Struct("<BQBq"), Struct("<BQBQBq")
 _DOUBLE_POINT, _DOUBLE_POINT_FROM = Struct("<BQBd"), Struct("<BQBQBd")
+_END = Struct("<BQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +81,36 @@ def requests(
         yield Request(envelope.around(metrics), count)
 
 
+def ending_requests(over: Iterable[Shown], now: float, max_points: int) -> Iterator[Request]:
+    """Yield requests that tell of the end of series: points with a flag in place of a value.
+
+    Each is in a metric of its own. The Collector's Prometheus exporter ends the series of such a
+    point and passes over all that follow it in the same metric, values too (accumulator.go up to
+    0.155 at least). They have no start: it is optional, and nothing was counted.
+    """
+    for resource, of_resource in groupby(over, attrgetter("resource")):
+        envelope = _Envelope(resource)
+        metrics: list[tuple[Scope, bytes]] = []
+        room = max_points
+        for one in of_resource:
+            head = _head(one.instrument)
+            for point in _ends(one, now):
+                metric = _metric(one.instrument, head, [point])
+                weight = 1 + len(metric) // _USUAL_POINT_BYTES
+                if metrics and room < weight:
+                    yield Request(envelope.around(metrics), len(metrics))
+                    metrics, room = [], max_points
+                metrics.append((one.scope, metric))
+                room -= weight
+        yield Request(envelope.around(metrics), len(metrics))
+
+
+def _ends(one: Shown, now: float) -> Iterator[bytes]:
+    time = _END.pack(_TIME, nanoseconds(now if one.time is None else one.time))
+    extra = attribute_bytes(one.extra) + _NO_RECORDED_VALUE
+    return (field(_POINT, time + attribute_bytes(labels) + extra) for labels in one.members)
+
+
 class _Envelope:
     """What stands around the metrics of a request: the resource and the scopes."""
 
@@ -102,10 +127,10 @@ class _Envelope:
                 self._encode(scope)
             by_scope.setdefault(id(scope), [self._scopes[id(scope)]]).append(metric)
         scopes = b"".join(
-            _field(_SCOPE_METRICS, b"".join([*parts, self._schema_urls[scope]]))
+            field(_SCOPE_METRICS, b"".join([*parts, self._schema_urls[scope]]))
             for scope, parts in by_scope.items()
         )
-        return _field(_RESOURCE_METRICS, self._resource_bytes + scopes)
+        return field(_RESOURCE_METRICS, self._resource_bytes + scopes)
 
     def _encode(self, scope: Scope) -> None:
         """Have the official encoder make the bytes of the resource and of a scope."""
@@ -116,11 +141,11 @@ class _Envelope:
         )
         data = MetricsData([ResourceMetrics(self._resource, [empty], schema_url="")])
         [encoded] = encode_metrics(data).resource_metrics
-        self._resource_bytes = _field(_RESOURCE, encoded.resource.SerializeToString())
+        self._resource_bytes = field(_RESOURCE, encoded.resource.SerializeToString())
         [scope_metrics] = encoded.scope_metrics
-        self._scopes[id(scope)] = _field(_SCOPE, scope_metrics.scope.SerializeToString())
+        self._scopes[id(scope)] = field(_SCOPE, scope_metrics.scope.SerializeToString())
         url = (scope.schema_url or "").encode()
-        self._schema_urls[id(scope)] = _field(_SCHEMA_URL, url) if url else b""
+        self._schema_urls[id(scope)] = field(_SCHEMA_URL, url) if url else b""
 
 
 def _head(instrument: Instrument) -> bytes:
@@ -129,15 +154,15 @@ def _head(instrument: Instrument) -> bytes:
         (_DESCRIPTION, instrument.description),
         (_UNIT, instrument.unit),
     )
-    return b"".join(_field(tag, text.encode()) for tag, text in texts if text)
+    return b"".join(field(tag, text.encode()) for tag, text in texts if text)
 
 
 def _metric(instrument: Instrument, head: bytes, points: Sequence[bytes]) -> bytes:
     data = b"".join(points)
     if instrument.sort is Sort.GAUGE:
-        return _field(_METRIC, head + _field(_GAUGE, data))
+        return field(_METRIC, head + field(_GAUGE, data))
     tail = _CUMULATIVE + (_MONOTONIC if instrument.sort is Sort.SUM else b"")
-    return _field(_METRIC, head + _field(_SUM, data + tail))
+    return field(_METRIC, head + field(_SUM, data + tail))
 
 
 def _points(reading: Reading, now: float) -> list[bytes]:
@@ -159,7 +184,7 @@ def _block(block: Block, time: int) -> list[bytes]:
     if block.starts is None:
         size = _INT_POINT.size + len(extra)
         return [
-            _POINT + _varint(size + len(own)) + plain(_TIME, time, kind, value) + own + extra
+            _POINT + varint(size + len(own)) + plain(_TIME, time, kind, value) + own + extra
             for own, value in zip(attributes, values, strict=True)
         ]
     starts = [start for start in block.starts if start is not None and start > 0]
@@ -168,7 +193,7 @@ def _block(block: Block, time: int) -> list[bytes]:
     size = _INT_POINT_FROM.size + len(extra)
     return [
         _POINT
-        + _varint(size + len(own))
+        + varint(size + len(own))
         + dated(_START, min(start, time), _TIME, time, kind, value)
         + own
         + extra
@@ -202,43 +227,3 @@ def _group(group: Group) -> Sequence[bytes]:
     if group.otlp is None:
         group.otlp = [attribute_bytes(labels) for labels in group.members]
     return group.otlp
-
-
-def attribute_bytes(labels: Labels) -> bytes:
-    """Return the attributes as fields of a data point, made once for each ``Labels``."""
-    if labels.otlp is None:
-        labels.otlp = b"".join(
-            _field(_ATTRIBUTE, KeyValue(key=name, value=_any_value(value)).SerializeToString())
-            for name, value in labels.items()
-        )
-    return labels.otlp
-
-
-def _any_value(value: object) -> AnyValue:
-    for kind, make in _MAKE_VALUE:
-        if isinstance(value, kind):
-            return make(value)
-    if isinstance(value, Sequence):
-        return AnyValue(array_value=ArrayValue(values=[_any_value(one) for one in value]))
-    return AnyValue(string_value=str(value))
-
-
-def _field(tag: bytes, content: bytes) -> bytes:
-    return tag + _varint(len(content)) + content
-
-
-def _encode_varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-#: The lengths of most messages, so that encoding a point looks up its length.
-_VARINTS = [_encode_varint(number) for number in range(1 << 12)]
-
-
-def _varint(number: int) -> bytes:
-    return _VARINTS[number] if number < len(_VARINTS) else _encode_varint(number)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -22,8 +23,9 @@ from otel_emqx_monitor.instruments import fields_for, register
 from otel_emqx_monitor.meter import BulkMeterProvider
 from otel_emqx_monitor.readers.exposition import TEXT
 from otel_emqx_monitor.readers.otlp import resource_of
-from otel_emqx_monitor.readers.otlp_bytes import Request, requests
+from otel_emqx_monitor.readers.otlp_bytes import Request, ending_requests, requests
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
+from otel_emqx_monitor.readers.shown import Shown, ended, shown_by
 from otel_emqx_monitor.simulator import DEFAULT_KEY, DEFAULT_SECRET
 from otel_emqx_monitor.snapshot import Snapshot
 
@@ -93,8 +95,13 @@ def _otlp(job: Job, send: Callable[[Request], Request]) -> Measured:
     register(provider.get_meter(BROKER), fleet)
     resource = resource_of(BROKER)
 
+    shown: list[Shown] = []
+
     def encode(_: Snapshot) -> list[Request]:
-        made = requests(provider.collect(), resource, time.time(), _MAX_POINTS)
+        readings, now = provider.collect(), time.time()
+        before, shown[:] = list(shown), shown_by(readings, resource)
+        over = ending_requests(ended(before, shown), now, _MAX_POINTS)
+        made = chain(requests(readings, resource, now, _MAX_POINTS), over)
         return [send(request) for request in made]
 
     return measure(job, fleet.snapshot_of, encode, lambda made: sum(one.points for one in made))

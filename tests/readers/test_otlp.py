@@ -7,16 +7,17 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
-from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
+from opentelemetry.proto.metrics.v1.metrics_pb2 import DataPointFlags, NumberDataPoint
 from opentelemetry.sdk.resources import Resource
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import OtlpConfig
-from otel_emqx_monitor.emqx.rows import Poll
+from otel_emqx_monitor.emqx.rows import Poll, Row
 from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.instruments import PUSH
 from otel_emqx_monitor.readers.exporter import Result
 from otel_emqx_monitor.readers.otlp import OtlpReader, Schedule, Target, resource_of, schedule_of
+from otel_emqx_monitor.readers.shown import MOST_TRIES
 from otel_emqx_monitor.snapshot import Outcome, Pushes
 from tests.fleets import assess, connected, nothing_known, poll
 
@@ -273,3 +274,186 @@ def test_points_with_very_long_labels_count_as_several(start: Start, sender: Sen
     start(interval=3600, max_points=100, source=source)
     sender.wait_for(2)
     assert [len(list(points_of(request))) for request in sender.requests[:1]] == [1]
+
+
+SUBSCRIPTIONS = "enable_subscription_count"
+
+
+class Emqx:
+    """Answers every poll with ``rows``; each poll is a second after the one before."""
+
+    def __init__(self, *rows: Row) -> None:
+        self.rows = rows
+        self.polled = 1_000.0
+
+    def ask(self) -> Poll:
+        self.polled += 1
+        return poll(*self.rows, finished_at=self.polled)
+
+    def cache(self, *flags: str) -> SnapshotCache:
+        return SnapshotCache(
+            "broker",
+            self.ask,
+            lambda answered: assess(answered, WATCHED),
+            nothing_known(WATCHED),
+            Freshness(ttl=0, stale_after=60),
+            flags=frozenset({PUSH, *flags}),
+        )
+
+
+@pytest.fixture
+def emqx() -> Emqx:
+    return Emqx(connected("a", subscriptions_cnt=3), connected("b", subscriptions_cnt=4))
+
+
+def ends(request: bytes) -> list[str]:
+    """Return the metrics whose series a request ends, with the last attribute of each."""
+    return [
+        f"{name} {point.attributes[-1].value.string_value}"
+        for name, point in points_of(request)
+        if point.flags & DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+    ]
+
+
+def all_ends(sender: Sender) -> list[list[str]]:
+    """Return the ends in each request that has some."""
+    return [found for found in map(ends, list(sender.requests)) if found]
+
+
+def wait_for_ends(sender: Sender, count: int = 1) -> list[list[str]]:
+    with sender.came:
+        assert sender.came.wait_for(lambda: len(all_ends(sender)) >= count, timeout=10)
+    return all_ends(sender)
+
+
+def test_a_series_that_has_ended_is_told_of_once_and_comes_back_as_before(
+    start: Start, sender: Sender, emqx: Emqx
+) -> None:
+    source = emqx.cache(SUBSCRIPTIONS)
+    reader = start(source=source)
+    sender.wait_for(3)
+    assert all_ends(sender) == []
+    both, emqx.rows = emqx.rows, emqx.rows[:1]
+    assert wait_for_ends(sender) == [["subscriptions b"]]
+    sender.wait_for(len(sender.requests) + 3)
+    emqx.rows = both
+    sender.wait_for(len(sender.requests) + 3)
+    assert values(sender.requests[-1:])["subscriptions b"] == 4
+    assert all_ends(sender) == [["subscriptions b"]]
+    reader.stop(5)
+    points = sum(len(list(points_of(request))) for request in sender.requests)
+    assert source.current().pushes.points[Outcome.SUCCESS] == points
+
+
+def test_an_end_has_the_time_of_the_poll_that_tells_of_the_others(
+    start: Start, sender: Sender, emqx: Emqx
+) -> None:
+    start(source=emqx.cache(SUBSCRIPTIONS))
+    sender.wait_for(1)
+    emqx.rows = emqx.rows[:1]
+    wait_for_ends(sender)
+    [[number, end]] = [
+        (number, point)
+        for number, request in enumerate(sender.requests)
+        for name, point in points_of(request)
+        if point.flags
+    ]
+    others = [
+        point for name, point in points_of(sender.requests[number - 1]) if name == "subscriptions"
+    ]
+    assert [one.time_unix_nano for one in others] == [end.time_unix_nano]
+    assert end.WhichOneof("value") is None
+
+
+def test_ends_are_in_requests_of_their_own_that_are_not_too_large(
+    start: Start, sender: Sender, emqx: Emqx
+) -> None:
+    start(source=emqx.cache(SUBSCRIPTIONS), max_points=1)
+    sender.wait_for(40)
+    emqx.rows = ()
+    assert wait_for_ends(sender, 2) == [["subscriptions a"], ["subscriptions b"]]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.DROPPED])
+def test_an_end_that_does_not_get_there_is_told_again(
+    outcome: Outcome, start: Start, sender: Sender, emqx: Emqx
+) -> None:
+    def answer(number: int) -> Result:
+        vain = bool(ends(sender.requests[number - 1])) and len(all_ends(sender)) < 3
+        return Result(outcome, "no") if vain else GOOD
+
+    sender.answer = answer
+    source = emqx.cache(SUBSCRIPTIONS)
+    start(source=source)
+    sender.wait_for(1)
+    emqx.rows = emqx.rows[:1]
+    wait_for_ends(sender, 3)
+    sender.wait_for(len(sender.requests) + 4)
+    assert all_ends(sender) == [["subscriptions b"]] * 3
+    assert source.current().pushes.points[outcome] == 2
+
+
+def test_an_end_that_is_never_taken_is_given_up(start: Start, sender: Sender, emqx: Emqx) -> None:
+    sender.answer = lambda number: (
+        Result(Outcome.REFUSED, "no") if ends(sender.requests[number - 1]) else GOOD
+    )
+    start(source=emqx.cache(SUBSCRIPTIONS))
+    sender.wait_for(1)
+    emqx.rows = emqx.rows[:1]
+    wait_for_ends(sender, MOST_TRIES)
+    sender.wait_for(len(sender.requests) + 4)
+    assert all_ends(sender) == [["subscriptions b"]] * MOST_TRIES
+
+
+def test_what_ended_while_no_collector_was_there_is_told_of_afterwards(
+    start: Start, sender: Sender, emqx: Emqx
+) -> None:
+    source = emqx.cache(SUBSCRIPTIONS)
+    start(source=source)
+    wait_for_pushes(source, lambda now: now.exports[Outcome.SUCCESS] >= 1)
+    sender.answer = lambda _: Result(Outcome.DROPPED, "unreachable")
+    wait_for_pushes(source, lambda now: now.exports[Outcome.DROPPED] >= 1)
+    emqx.rows = emqx.rows[:1]
+    dropped = source.current().pushes.exports[Outcome.DROPPED]
+    wait_for_pushes(source, lambda now: now.exports[Outcome.DROPPED] >= dropped + 20)
+    assert all_ends(sender) == []
+    sender.answer = lambda _: GOOD
+    assert wait_for_ends(sender) == [["subscriptions b"]]
+
+
+def test_the_end_of_the_agent_ends_no_series(start: Start, sender: Sender, emqx: Emqx) -> None:
+    reader = start(source=emqx.cache(SUBSCRIPTIONS), interval=3600)
+    sender.wait_for(1)
+    reader.stop(5)
+    assert len(sender.requests) == 2
+    assert all_ends(sender) == []
+
+
+def test_another_configuration_ends_the_series_that_it_has_not(sender: Sender, emqx: Emqx) -> None:
+    first = Target(emqx.cache(SUBSCRIPTIONS), sender, Resource({}), Schedule(3600, 5, 5000))
+    reader = OtlpReader(first)
+    reader.start()
+    sender.wait_for(1)
+    after = Sender()
+    reader.change(Target(emqx.cache(), after, Resource({}), Schedule(3600, 5, 5000)))
+    assert wait_for_ends(after) == [["subscriptions a", "subscriptions b"]]
+    reader.stop(5)
+    assert all_ends(sender) == []
+
+
+def test_another_resource_ends_all_series_of_the_one_before(sender: Sender, emqx: Emqx) -> None:
+    before, now = Resource({"service.name": "before"}), Resource({"service.name": "now"})
+    source, schedule = emqx.cache(), Schedule(3600, 5, 5000)
+    reader = OtlpReader(Target(source, sender, before, schedule))
+    reader.start()
+    sender.wait_for(1)
+    reader.change(Target(source, sender, now, schedule))
+    [told] = wait_for_ends(sender)
+    reader.stop(5)
+    assert len(told) == len(list(points_of(sender.requests[0])))
+    assert [resource_name(one) for one in sender.requests] == ["before", "now", "before", "now"]
+
+
+def resource_name(request: bytes) -> str:
+    [sent] = ExportMetricsServiceRequest.FromString(request).resource_metrics
+    return str(sent.resource.attributes[0].value.string_value)

@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
+    DataPointFlags,
     Metric,
     NumberDataPoint,
     ResourceMetrics,
@@ -19,7 +20,13 @@ from opentelemetry.util.types import AttributeValue
 
 from otel_emqx_monitor.columns import NO_LABELS, Block, Column, Group, Labels, Point
 from otel_emqx_monitor.meter import Instrument, Reading, Scope, Sort
-from otel_emqx_monitor.readers.otlp_bytes import Request, attribute_bytes, requests
+from otel_emqx_monitor.readers.otlp_bytes import (
+    Request,
+    ending_requests,
+    requests,
+)
+from otel_emqx_monitor.readers.otlp_fields import attribute_bytes
+from otel_emqx_monitor.readers.shown import Shown
 
 SCOPE = Scope("lib", "1.2", None, None)
 RESOURCE = Resource({"service.name": "test"})
@@ -348,3 +355,67 @@ def test_an_empty_resource_and_a_bare_scope_are_written_as_protobuf_writes_them(
     bare = reading(numbers(1).column, scope=Scope("", None, None, None))
     [request] = requests([bare], Resource({}), NOW, NO_LIMIT)
     assert message(request).scope_metrics[0].metrics[0].name == "m"
+
+
+def shown(
+    *ids: object,
+    name: str = "m",
+    sort: Sort = Sort.GAUGE,
+    time: float | None = None,
+    resource: Resource = RESOURCE,
+) -> Shown:
+    instrument = Instrument(name, sort, "By", "What it is", [])
+    members = [Labels.of({"id": str(one)}) for one in ids]
+    return Shown(resource, SCOPE, instrument, Labels.of({"way": "in"}), members, time)
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+def test_the_end_of_a_series_is_a_point_that_has_a_flag_and_no_value(sort: Sort) -> None:
+    over = [shown("a", sort=sort, time=1_000.25)]
+    [request] = ending_requests(over, NOW, NO_LIMIT)
+    assert request.points == 1
+    [encoded] = message(request).scope_metrics[0].metrics
+    assert (encoded.name, encoded.unit, encoded.description) == ("m", "By", "What it is")
+    assert encoded.HasField("gauge" if sort is Sort.GAUGE else "sum")
+    assert encoded.sum.is_monotonic is (sort is Sort.SUM)
+    [only] = (encoded.gauge if sort is Sort.GAUGE else encoded.sum).data_points
+    assert only == NumberDataPoint(
+        time_unix_nano=1_000_250_000_000,
+        attributes=[
+            KeyValue(key="id", value=AnyValue(string_value="a")),
+            KeyValue(key="way", value=AnyValue(string_value="in")),
+        ],
+        flags=DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK,
+    )
+
+
+def test_an_end_without_a_time_has_that_of_the_push() -> None:
+    [request] = ending_requests([shown("a")], NOW, NO_LIMIT)
+    [encoded] = message(request).scope_metrics[0].metrics
+    assert encoded.gauge.data_points[0].time_unix_nano == NOW_NANOSECONDS
+
+
+def ends(over: Sequence[Shown], max_points: int) -> list[list[str]]:
+    """Return the ids in each request; every end has a metric of its own."""
+    found = []
+    for request in ending_requests(over, NOW, max_points):
+        metrics = message(request).scope_metrics[0].metrics
+        points = [point for one in metrics for point in one.gauge.data_points]
+        assert len(metrics) == len(points) == request.points
+        found.append([point.attributes[0].value.string_value for point in points])
+    return found
+
+
+def test_every_end_has_a_metric_of_its_own_and_requests_are_no_larger_than_allowed() -> None:
+    assert ends([], 5) == []
+    assert ends([shown(1, 2, 3), shown(4, name="n")], 4) == [["1", "2", "3", "4"]]
+    assert ends([shown(1, 2, 3), shown(4, 5, name="n")], 2) == [["1", "2"], ["3", "4"], ["5"]]
+    assert ends([shown("x" * 1_500, 2, 3)], 3) == [["x" * 1_500], ["2", "3"]]
+
+
+def test_ends_of_two_resources_are_two_requests() -> None:
+    other = Resource({"service.name": "other"})
+    found = list(ending_requests([shown(1), shown(2, resource=other)], NOW, NO_LIMIT))
+    assert [
+        message(one).resource.attributes[0].value.string_value for one in found
+    ] == ["test", "other"]  # fmt: skip
