@@ -232,6 +232,11 @@ def alert_table() -> str:
     return "\n".join(rows)
 
 
+def test_the_first_page_counts_the_alerts() -> None:
+    page = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"has {len(ALERTS)}, with recording rules" in page
+
+
 def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8"))
     assert [link for link in links if not (EXAMPLES / link).exists()] == []
