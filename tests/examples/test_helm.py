@@ -61,6 +61,7 @@ FULL: dict[str, Any] = {
     "serviceMonitor": {
         "enabled": True,
         "labels": {"release": "prometheus"},
+        "sampleLimit": 5_000_000,
         "scheme": "https",
         "tlsConfig": {"insecureSkipVerify": True},
         "basicAuth": {"username": {"name": "web", "key": "user"}},
@@ -147,6 +148,7 @@ def test_every_value_stands_in_the_objects(full: list[Object]) -> None:
     assert service["spec"]["ports"] == [{"name": "metrics", "port": 80, "targetPort": "metrics"}]
     monitor = one(full, "ServiceMonitor")
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["sampleLimit"] == 5_000_000
     assert monitor["spec"]["endpoints"] == [
         {
             **{key: FULL["serviceMonitor"][key] for key in ("scheme", "tlsConfig", "basicAuth")},
