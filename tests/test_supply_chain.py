@@ -61,6 +61,11 @@ def test_the_lock_has_no_dependency_that_is_none_any_more(packages: dict[str, Pa
     }
 
 
+def test_the_comparison_counts_the_packages(packages: dict[str, Package]) -> None:
+    page = (ROOT / "docs" / "comparison.md").read_text()
+    assert f"More packages are installed: {len(packages)} with all" in page
+
+
 def test_every_package_of_the_lock_has_hashes(packages: dict[str, Package]) -> None:
     assert [name for name, one in packages.items() if not one.hashes] == []
 

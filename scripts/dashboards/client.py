@@ -12,7 +12,7 @@ from dashboards.panels import (
     Row,
     Step,
 )
-from dashboards.queries import CLIENT, chosen, each, increase, presence, rate
+from dashboards.queries import CLIENT, chosen, each, everywhere, increase, presence, rate
 from dashboards.shared import EVERY, PRESENCE
 from dashboards.variables import ALIAS, BROKER, CLIENT_ID, JOB, SEARCH
 
@@ -93,7 +93,7 @@ _WHO = Row(
             "Overdue",
             "Whether the client was not seen for longer than its expected_every_seconds. Sleepy"
             " devices are away most of the time and all is well; this says when it is not.",
-            each(chosen("overdue")),
+            everywhere(chosen("overdue")),
             "not set up",
         ),
         _value(

@@ -12,7 +12,17 @@ from dashboards.panels import (
     Query,
     Row,
 )
-from dashboards.queries import CLIENT, agents, each, found, increase, on_node, presence, rate
+from dashboards.queries import (
+    CLIENT,
+    agents,
+    each,
+    everywhere,
+    found,
+    increase,
+    on_node,
+    presence,
+    rate,
+)
 from dashboards.shared import DIRECTIONS, EVERY, PRESENCE, STATES, YES, directions
 from dashboards.variables import ALIAS, BROKER, JOB, NODE, RESTLESS, SEARCH
 
@@ -70,7 +80,7 @@ _NOW = Row(
             "Overdue",
             "Clients that were not seen for longer than their expected_every_seconds. Clients"
             " without that setting, and those of which nothing is known, do not count.",
-            f"sum({each(found('overdue'))})",
+            f"sum({everywhere(found('overdue'))})",
             bad=RED,
             empty="not set up",
         ),

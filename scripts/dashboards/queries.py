@@ -47,6 +47,14 @@ def each(expression: str) -> str:
     return f"max by ({CLIENT}) ({expression})"
 
 
+def everywhere(expression: str) -> str:
+    """Return one series for each client: where several agents tell of it, the lowest value.
+
+    With an agent beside each node a client that is on one of them is overdue to all others.
+    """
+    return f"min by ({CLIENT}) ({expression})"
+
+
 def presence(series: str) -> str:
     """Return 1 for connected, 0 for away, -1 while nothing is known of a client.
 

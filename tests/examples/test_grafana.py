@@ -23,6 +23,7 @@ from tests.examples.asking import (
     Question,
     Span,
     answer,
+    interpolated,
     options,
     questions,
     untouched,
@@ -247,6 +248,38 @@ def test_unknown_is_told_from_away(played: Stage, dashboard: str, panel: str, jo
 def test_a_client_that_two_agents_tell_of_is_one_client(played: Stage) -> None:
     series = asked(played, "client", "Presence now", job=ALL, client_id=[RESTLESS])
     assert len(series) == 1
+
+
+@pytest.mark.real("promtool")
+@pytest.mark.parametrize("name", ["fleet", "client"])
+def test_a_client_that_one_of_two_agents_has_seen_is_not_overdue(name: str, tmp_path: Path) -> None:
+    dashboard = DASHBOARDS[name]
+    question = next(one for one in questions(dashboard) if one.panel == "Overdue")
+    chosen = {**untouched(dashboard), "client_id": ["b-1"]}
+    client = 'broker="b",alias="Boiler",client_id="b-1"'
+    series = "emqx_client_monitor_overdue"
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f'{series}{{job="j",instance="here",{client}}}', "values": "0"},
+            {"series": f'{series}{{job="j",instance="there",{client}}}', "values": "1"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": interpolated(question.expr, dashboard, chosen, now()),
+                "exp_samples": [{"labels": f"{{{client}}}" if name == "client" else "{}"}],
+            }
+        ],
+    }
+    file = tmp_path / "tests.yaml"
+    file.write_text(yaml.safe_dump({"tests": [test]}))
+    ended = subprocess.run(
+        ["promtool", "test", "rules", file],  # noqa: S607 (wherever it is)
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.real("prometheus")

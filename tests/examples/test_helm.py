@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from otel_emqx_monitor.version import __version__
 from tests.examples.chart_schema import config_schema
 from tests.examples.manifests import probes, validated_by_the_program
 from tests.examples.pod_security import violations
+from tests.examples.rules import load
 from tests.examples.tools import (
     CHART,
     KUSTOMIZE,
@@ -54,11 +56,12 @@ FULL: dict[str, Any] = {
     "env": [{"name": "HOST", "value": "here"}],
     "volumes": [{"name": "ca", "configMap": {"name": "ca"}}],
     "volumeMounts": [{"name": "ca", "mountPath": "/etc/ca"}],
-    "persistence": {"storageClass": "fast", "size": "2Gi"},
+    "persistence": {"storageClass": "fast", "size": "2Gi", "annotations": {"e": "f"}},
     "service": {"port": 80, "annotations": {"a": "b"}},
     "serviceMonitor": {
         "enabled": True,
         "labels": {"release": "prometheus"},
+        "sampleLimit": 5_000_000,
         "scheme": "https",
         "tlsConfig": {"insecureSkipVerify": True},
         "basicAuth": {"username": {"name": "web", "key": "user"}},
@@ -134,6 +137,7 @@ def test_every_value_stands_in_the_objects(full: list[Object]) -> None:
     assert [each["secret"] for each in pod["volumes"] if "secret" in each] == [
         {"secretName": "given", "defaultMode": 0o440}
     ]
+    assert one(full, "PersistentVolumeClaim")["metadata"]["annotations"] == {"e": "f"}
     claim = one(full, "PersistentVolumeClaim")["spec"]
     assert (claim["storageClassName"], claim["resources"]) == (
         "fast",
@@ -144,6 +148,7 @@ def test_every_value_stands_in_the_objects(full: list[Object]) -> None:
     assert service["spec"]["ports"] == [{"name": "metrics", "port": 80, "targetPort": "metrics"}]
     monitor = one(full, "ServiceMonitor")
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["sampleLimit"] == 5_000_000
     assert monitor["spec"]["endpoints"] == [
         {
             **{key: FULL["serviceMonitor"][key] for key in ("scheme", "tlsConfig", "basicAuth")},
@@ -210,6 +215,37 @@ def test_objects_bear_the_release_s_name(name: str, expected: str) -> None:
     assert one(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == selector
 
 
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("123", []),
+        ("true", []),
+        ("0x1f", ["--set-string", "nameOverride=42"]),
+        ("x", ["--set-string", "fullnameOverride=null", "--set-string", "priorityClassName=1"]),
+        ("x", ["--set-string", "persistence.storageClass=1,image.pullSecrets={2}"]),
+        ("a" * 53, ["--set-string", f"nameOverride={'b' * 63}"]),
+    ],
+    ids=["a number", "a boolean", "hexadecimal", "null", "other names", "long"],
+)
+def test_names_that_yaml_takes_for_something_else_stay_texts(name: str, options: list[str]) -> None:
+    objects = helm_template(*ALL_ON, *options, name=name)
+    check_schemas(objects, NEWEST)
+    [shared] = {each["metadata"]["name"] for each in objects}
+    assert len(shared) <= 63
+    labels = one(objects, "Deployment")["spec"]["selector"]["matchLabels"]
+    assert labels["app.kubernetes.io/instance"] == name
+
+
+def test_the_job_is_known_to_the_alerts_whatever_the_objects_are_called() -> None:
+    options = [*ALL_ON, "--set", "fullnameOverride=agent"]
+    objects = helm_template(*options)
+    label = one(objects, "ServiceMonitor")["spec"]["jobLabel"]
+    job = one(objects, "Service")["metadata"]["labels"][label]
+    [down] = [rule for rule in load() if rule.name == "EmqxMonitorAgentDown"]
+    [(_, pattern)] = down.selectors[0].matchers
+    assert re.fullmatch(pattern, job)
+
+
 def test_a_claim_that_exists_is_taken_and_none_made() -> None:
     objects = helm_template("--set", "persistence.existingClaim=mine")
     assert "PersistentVolumeClaim" not in {each["kind"] for each in objects}
@@ -234,6 +270,9 @@ def test_without_persistence_the_state_goes_with_the_pod() -> None:
         ("image.repository=", "at '/image/repository': minLength"),
         ("secret.apiKey=key", "at '/secret/apiSecret': minLength"),
         ("secret.apiSecret=secret", "at '/secret/apiSecret'"),
+        ("fullnameOverride=My_Agent", "at '/fullnameOverride'"),
+        ("nameOverride=-x", "at '/nameOverride'"),
+        ("podLabels.app\\.kubernetes\\.io/name=x", "invalid propertyName 'app.kubernetes.io/name'"),
         ("service.port=70000", "at '/service/port': maximum"),
         ("persistence.size=big", "at '/persistence/size'"),
         ("serviceMonitor.interval=15", "at '/serviceMonitor/interval'"),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from otel_emqx_monitor.emqx.rows import NodeState
 from otel_emqx_monitor.events.event import Kind
@@ -28,6 +29,7 @@ from tests.examples.rules import (
     selectors,
     series,
 )
+from tests.examples.tools import NEWEST, check_schemas, objects_in
 
 RULES = load()
 ALERTS = [rule for rule in RULES if rule.alerts]
@@ -230,9 +232,25 @@ def alert_table() -> str:
     return "\n".join(rows)
 
 
+def test_the_first_page_counts_the_alerts() -> None:
+    page = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"has {len(ALERTS)}, with recording rules" in page
+
+
 def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8"))
     assert [link for link in links if not (EXAMPLES / link).exists()] == []
+
+
+def test_the_operator_s_object_has_all_rules_and_its_schema_takes_it() -> None:
+    [script] = re.findall(r"```sh\n(\{\n.*?)```", (EXAMPLES / "README.md").read_text(), re.DOTALL)
+    assert "| kubectl apply -f -" in script
+    exit_code, text = call("sh", "-euc", script.replace("kubectl apply -f -", "cat"))
+    assert exit_code == 0, text
+    [rules] = objects_in(text)
+    check_schemas([rules], NEWEST)
+    written = [group for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"]]
+    assert rules["spec"]["groups"] == written
 
 
 def test_every_alert_has_its_entry_in_the_runbook() -> None:

@@ -1,5 +1,6 @@
 """Agents beside three nodes: what the documented queries say is true at every step."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ import pytest
 
 from tests.examples.promql import documented_queries, hastened
 from tests.examples.sidecars import FASTER, MONITORS, PODS, Sidecars, sidecars
-from tests.examples.tools import KUSTOMIZE
+from tests.examples.tools import KUSTOMIZE, ROOT
 from tests.real.prometheus import Samples
 
 FIRST, SECOND, THIRD = PODS
@@ -67,6 +68,13 @@ def presence_since(layout: Sidecars, begin: float, alias: str) -> set[float]:
 
 def test_the_short_form_is_documented_with_its_weakness() -> None:
     assert f"* `{SHORT}` alone is the short form" in (KUSTOMIZE / "README.md").read_text()
+
+
+def test_the_page_about_clusters_has_the_same_query_for_presence() -> None:
+    page = (ROOT / "docs" / "clusters.md").read_text()
+    [query] = re.findall(r"```promql\n(.*?)```", page, re.DOTALL)
+    expected = documented_queries()["presence"].replace("namespace, ", "")
+    assert re.sub(r"\s", "", query) == re.sub(r"\s", "", expected)
 
 
 @pytest.mark.real("prometheus")

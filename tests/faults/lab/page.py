@@ -35,7 +35,7 @@ the lab has seen that
   traceback, and SIGTERM ends the agent with 0.
 
 What no poll can find stays unknown: messages that a client sent after the last good poll on a
-connection that is over before the next one. Events tell of those, see `events` in the README.
+connection that is over before the next one. [Events](events.md) tell of those.
 
 `up` is `emqx_client_monitor_up`, *clients* what is said of their presence while the fault lasts,
 *sums* what of their counters in the end. *Within* is how many polls it takes after the repair, at
