@@ -10,7 +10,7 @@ from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.health import trouble_of
 from otel_emqx_monitor.reloading import Loaded, Reloader, read
-from otel_emqx_monitor.signals import hangup_signal, stop_signal
+from otel_emqx_monitor.signals import Signals
 from otel_emqx_monitor.systemd import Systemd
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Command:
         return read(self.file, self.load)
 
 
-def run(command: Command, in_force: Loaded, *, watching: bool) -> None:
+def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool) -> None:
     """Run an agent until SIGTERM or SIGINT.
 
     SIGHUP has the configuration read again; so has a change of its files, if ``watching``.
@@ -47,27 +47,26 @@ def run(command: Command, in_force: Loaded, *, watching: bool) -> None:
         ListenError: the address for ``/metrics`` cannot be had.
         ExporterError: the settings for pushing cannot be used.
     """
-    with stop_signal() as wait_for_stop, hangup_signal() as has_hung_up:
-        config = in_force.config
-        agent = Agent(config, serve=command.serve, push=command.push(config))
-        agent.start()
-        reloader = Reloader(command.file, command.load, in_force, agent, command.push)
-        systemd = Systemd()
-        systemd.ready(_status(agent, reloader))
-        next_look = time.monotonic() + _LOOK_SECONDS
-        while not wait_for_stop(_TICK_SECONDS):
-            due = has_hung_up()
-            if watching and time.monotonic() >= next_look:
-                next_look = time.monotonic() + _LOOK_SECONDS
-                due |= reloader.is_due()
-            if due:
-                systemd.reloading()
-                reloader.reload()
-                systemd.ready(_status(agent, reloader))
-            systemd.watch(lambda: trouble_of(agent.pulses))
-        log.info("stopping")
-        systemd.stopping()
-        agent.stop()
+    config = in_force.config
+    agent = Agent(config, serve=command.serve, push=command.push(config))
+    agent.start()
+    reloader = Reloader(command.file, command.load, in_force, agent, command.push)
+    systemd = Systemd()
+    systemd.ready(_status(agent, reloader))
+    next_look = time.monotonic() + _LOOK_SECONDS
+    while not signals.wait_for_stop(_TICK_SECONDS):
+        due = signals.has_hung_up()
+        if watching and time.monotonic() >= next_look:
+            next_look = time.monotonic() + _LOOK_SECONDS
+            due |= reloader.is_due()
+        if due:
+            systemd.reloading()
+            reloader.reload()
+            systemd.ready(_status(agent, reloader))
+        systemd.watch(lambda: trouble_of(agent.pulses))
+    log.info("stopping")
+    systemd.stopping()
+    agent.stop()
 
 
 def _status(agent: Agent, reloader: Reloader) -> str:
