@@ -13,8 +13,8 @@ from otel_emqx_monitor.text import printable
 
 _NOT_KNOWN = "–"
 
-#: A client id may have 65,535 bytes (MQTT 5.0, section 1.5.4), and any client may choose one: 200 of
-#: those would be a page that no browser shows. In characters.
+#: In characters: a client id may have 65,535 bytes (MQTT 5.0, section 1.5.4), any client may choose
+#: one, and 200 of those would be a page that no browser shows.
 _LONGEST_NAME = 200
 
 _TITLES = dict(
