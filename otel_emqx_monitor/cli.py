@@ -169,13 +169,10 @@ def _run(
     with service_signals() as signals:  # first: imports and many clients take seconds to read
         from otel_emqx_monitor import service
         from otel_emqx_monitor.config import locate
-        from otel_emqx_monitor.config.exposure import exposure
 
         command = service.Command(locate(_chosen()), load, serve=serve, push=push)
         in_force = command.read()
         _start_logging()
-        if (warning := exposure(command.file)) is not None:
-            log.warning("%s", warning)
         service.run(command, in_force, signals, watching=watching)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.config import Config
+from otel_emqx_monitor.config.exposure import exposure
 from otel_emqx_monitor.health import trouble_of
 from otel_emqx_monitor.reloading import Loaded, Reloader, read
 from otel_emqx_monitor.signals import Signals
@@ -47,6 +48,7 @@ def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool)
         ListenError: the address for ``/metrics`` cannot be had.
         ExporterError: the settings for pushing cannot be used.
     """
+    exposed = _warn_of_exposure(command.file, None)
     config = in_force.config
     agent = Agent(config, serve=command.serve, push=command.push(config))
     agent.start()
@@ -55,18 +57,27 @@ def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool)
     systemd.ready(_status(agent, reloader))
     next_look = time.monotonic() + _LOOK_SECONDS
     while not signals.wait_for_stop(_TICK_SECONDS):
-        due = signals.has_hung_up()
+        due = asked = signals.has_hung_up()
         if watching and time.monotonic() >= next_look:
             next_look = time.monotonic() + _LOOK_SECONDS
             due |= reloader.is_due()
         if due:
             systemd.reloading()
-            reloader.reload()
+            reloader.reload(asked=asked)
+            exposed = _warn_of_exposure(command.file, exposed)
             systemd.ready(_status(agent, reloader))
         systemd.watch(lambda: trouble_of(agent.pulses))
     log.info("stopping")
     systemd.stopping()
     agent.stop()
+
+
+def _warn_of_exposure(file: Path, told: str | None) -> str | None:
+    """Warn if everybody may read a secret, unless that is what was ``told``; return the warning."""
+    warning = exposure(file)
+    if warning is not None and warning != told:
+        log.warning("%s", warning)
+    return warning
 
 
 def _status(agent: Agent, reloader: Reloader) -> str:
