@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -56,6 +58,21 @@ def test_demo_says_what_it_is_and_ends(number: signal.Signals) -> None:
     assert f"{demo.url}metrics" in told
     assert told.endswith("The demo has ended.")
     assert [event["level"] for event in demo.events if event["level"] != "info"] == []
+
+
+def test_a_client_that_never_ends_its_request_is_cut_off_in_silence(tmp_path: Path) -> None:
+    events = {"events": {"webhook": {"token": "t"}}}
+    config = write_config(tmp_path, settings("http://127.0.0.1:9/api/") | events)
+    with serving("run", "--cfg", config) as agent:
+        where = urlsplit(agent.url)
+        with socket.create_connection((where.hostname, where.port), PATIENCE_SECONDS) as client:
+            client.sendall(
+                b"POST /events HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer t\r\n"
+                b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+            )
+            assert client.recv(100).startswith(b"HTTP/1.1 100")
+            assert agent.stop() == 0
+    assert agent.messages[-1] == "stopping"
 
 
 def piped(folder: Path, name: str = "pipe") -> Path:
