@@ -10,6 +10,7 @@ from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.config.exposure import exposure
 from otel_emqx_monitor.health import trouble_of
+from otel_emqx_monitor.malloc import settle_malloc
 from otel_emqx_monitor.reloading import Loaded, Reloader, read
 from otel_emqx_monitor.signals import Signals
 from otel_emqx_monitor.systemd import Systemd
@@ -48,6 +49,7 @@ def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool)
         ListenError: the address for ``/metrics`` cannot be had.
         ExporterError: the settings for pushing cannot be used.
     """
+    settle_malloc()
     exposed = _warn_of_exposure(command.file, None)
     config = in_force.config
     agent = Agent(config, serve=command.serve, push=command.push(config))

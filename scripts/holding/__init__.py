@@ -1,1 +1,1 @@
-"""What `hold.py` starts, and how it is configured."""
+"""What `hold.py` and the soak start, and how it is configured."""

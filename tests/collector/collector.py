@@ -1,6 +1,5 @@
 """A real OpenTelemetry Collector that lives as long as a block."""
 
-import functools
 import os
 import signal
 import socket
@@ -11,11 +10,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.built import ROOT, require_built
 from tests.processes import PATIENCE_SECONDS, wait_until
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "collector-config"
 
 #: The environment variables by which a configuration learns where to listen.
@@ -25,33 +22,10 @@ PROMETHEUS, HEALTH = "PROMETHEUS_LISTEN", "HEALTH_LISTEN"
 SELF = "SELF_LISTEN"
 LISTENERS = (OTLP_GRPC, OTLP_HTTP, PROMETHEUS, HEALTH, SELF)
 
-_NOT_BUILT = 4
-
-
-@functools.cache
-def find_collector() -> Path | None:
-    """Return the Collector that ``scripts/get-collector`` has built, ``None`` when it has not."""
-    asked = subprocess.run(
-        [ROOT / "scripts" / "get-collector", "--path-only"],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        check=False,
-    )
-    if asked.returncode == _NOT_BUILT:
-        return None
-    asked.check_returncode()
-    return Path(asked.stdout.removesuffix("\n"))
-
 
 def require_collector() -> Path:
     """Return the Collector; without one skip the test, or fail it when ``REQUIRE_REAL=1``."""
-    collector = find_collector()
-    if collector is None:
-        lacking = "there is no Collector here; scripts/get-collector builds it"
-        if os.environ.get("REQUIRE_REAL") == "1":
-            pytest.fail(lacking, pytrace=False)
-        pytest.skip(lacking)
-    return collector
+    return require_built("get-collector")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.collector import ROOT
+from tests.built import ROOT
 from tests.processes import PATIENCE_SECONDS, wait_until
 
 _SCRIPT = str(ROOT / "scripts" / "get-collector")

@@ -1,19 +1,13 @@
 """What Docker would do with files of this repository, done by Podman and by Docker's own code."""
 
-import functools
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-ROOT = Path(__file__).parents[2]
-
-_NOT_BUILT = 4
+from tests.built import ROOT, require_built
 
 
 def podman(*arguments: str) -> str:
@@ -50,28 +44,9 @@ def inspect(kind: str, name: str) -> dict[str, Any]:
     return found[0]
 
 
-@functools.cache
-def _container_check() -> Path | None:
-    asked = subprocess.run(
-        [ROOT / "scripts" / "get-container-check", "--path-only"],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        check=False,
-    )
-    if asked.returncode == _NOT_BUILT:
-        return None
-    asked.check_returncode()
-    return Path(asked.stdout.strip())
-
-
 def container_check(command: str, path: Path) -> "subprocess.CompletedProcess[str]":
     """Run ``scripts/container-check``; if it is not built skip, or fail when ``REQUIRE_REAL=1``."""
-    program = _container_check()
-    if program is None:
-        lacking = "container-check is not built; scripts/get-container-check builds it"
-        if os.environ.get("REQUIRE_REAL") == "1":
-            pytest.fail(lacking, pytrace=False)
-        pytest.skip(lacking)
+    program = require_built("get-container-check")
     return subprocess.run(
         [program, command, path], capture_output=True, encoding="utf-8", timeout=60, check=False
     )

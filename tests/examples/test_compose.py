@@ -16,8 +16,9 @@ import yaml
 
 from otel_emqx_monitor.config import load
 from otel_emqx_monitor.version import __version__
+from tests.built import ROOT
 from tests.collector.collector import require_collector
-from tests.examples.containers import ROOT, container_check
+from tests.examples.containers import container_check
 from tests.processes import wait_until
 from tests.real.mosquitto import Mosquitto, mosquitto
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from otel_emqx_monitor.version import __version__
-from tests.examples.containers import ROOT, container_check
+from tests.built import ROOT
+from tests.examples.containers import container_check
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.tools import NEWEST, OLDEST, ROOT
+from tests.built import ROOT
+from tests.examples.tools import NEWEST, OLDEST
 from tests.processes import PATIENCE_SECONDS
 
 _NAME = "get-kubernetes-tools"

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from otel_emqx_monitor.version import __version__
-from tests.examples.containers import ROOT, container, inspect, podman, run_podman
+from tests.built import ROOT
+from tests.examples.containers import container, inspect, podman, run_podman
 from tests.processes import settings, wait_until
 
 pytestmark = pytest.mark.real("podman", "mmdebstrap")

@@ -1,23 +1,20 @@
 """The real helm, kustomize and kubeconform, with the schemas of Kubernetes and the operator."""
 
 import functools
-import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.built import ROOT, require_built
+
 CHART = ROOT / "examples" / "helm" / "otel-emqx-monitor"
 KUSTOMIZE = ROOT / "examples" / "kubernetes"
 
 #: The oldest Kubernetes that the manifests are for, and the newest; both have their schemas.
 OLDEST, NEWEST = "1.28.0", "1.37.0"
-
-_NOT_BUILT = 4
 
 #: An object of Kubernetes, as YAML has it.
 Object = dict[str, Any]
@@ -27,30 +24,9 @@ class Refused(Exception):
     """A tool ended with another exit code than 0; the text is all that it said."""
 
 
-@functools.cache
-def find_tools() -> Path | None:
-    """Return the folder that ``scripts/get-kubernetes-tools`` has filled, or ``None``."""
-    asked = subprocess.run(
-        [ROOT / "scripts" / "get-kubernetes-tools", "--path-only"],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        check=False,
-    )
-    if asked.returncode == _NOT_BUILT:
-        return None
-    asked.check_returncode()
-    return Path(asked.stdout.removesuffix("\n"))
-
-
 def require_tools() -> Path:
-    """Return the folder; without it skip the test, or fail it when ``REQUIRE_REAL=1``."""
-    tools = find_tools()
-    if tools is None:
-        lacking = "there is no helm and kustomize here; scripts/get-kubernetes-tools builds them"
-        if os.environ.get("REQUIRE_REAL") == "1":
-            pytest.fail(lacking, pytrace=False)
-        pytest.skip(lacking)
-    return tools
+    """Return the folder of tools; without it skip the test, or fail it when ``REQUIRE_REAL=1``."""
+    return require_built("get-kubernetes-tools")
 
 
 def run_tool(name: str, *arguments: str | Path, given: str = "") -> str:
