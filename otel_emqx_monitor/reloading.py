@@ -42,8 +42,9 @@ class Agent(Protocol):
 class Loaded:
     """A configuration, and the files that it was made of.
 
-    ``digests`` are of the files that it names. ``identities`` are of those and its own, as they
-    were before they were read.
+    ``digests`` are of the files that it names. ``identities`` are of its own, as it was before it
+    was read, and of those, which are known only then: a change of one in that very moment shows
+    with the next.
     """
 
     config: Config

@@ -55,7 +55,7 @@ def test_demo_says_what_it_is_and_ends(number: signal.Signals) -> None:
     assert sum(exposition.by("clients", "state").values()) == 3
     told = "\n".join(demo.stdout)
     assert "3 clients of a SIMULATED broker, nothing here is real" in told
-    assert f"{demo.url}metrics" in told
+    assert f"    {demo.url}  for people\n    {demo.url}metrics  for Prometheus\n" in told
     assert told.endswith("The demo has ended.")
     assert [event["level"] for event in demo.events if event["level"] != "info"] == []
 
