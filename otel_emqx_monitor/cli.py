@@ -164,16 +164,16 @@ def _run(
     push: Callable[["Config"], bool],
     watching: bool,
 ) -> None:
-    from otel_emqx_monitor import service
-    from otel_emqx_monitor.config import locate
-    from otel_emqx_monitor.config.exposure import exposure
+    from otel_emqx_monitor.signals import service_signals
 
-    command = service.Command(locate(_chosen()), load, serve=serve, push=push)
-    in_force = command.read()
-    _start_logging()
-    if (warning := exposure(command.file)) is not None:
-        log.warning("%s", warning)
-    service.run(command, in_force, watching=watching)
+    with service_signals() as signals:  # first: imports and many clients take seconds to read
+        from otel_emqx_monitor import service
+        from otel_emqx_monitor.config import locate
+
+        command = service.Command(locate(_chosen()), load, serve=serve, push=push)
+        in_force = command.read()
+        _start_logging()
+        service.run(command, in_force, signals, watching=watching)
 
 
 @main.command()

@@ -31,7 +31,8 @@ def run_demo(clients: int, port: int) -> None:
         agent.start()
         click.echo(
             f"\nA demo: {clients} clients of a SIMULATED broker, nothing here is real."
-            f"\n\n    {agent.url}metrics\n\nCtrl-C ends it.\n"
+            f"\n\n    {agent.url}  for people\n    {agent.url}metrics  for Prometheus"
+            "\n\nCtrl-C ends it.\n"
         )
         wait_for_stop()
         agent.stop()

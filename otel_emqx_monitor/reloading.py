@@ -42,8 +42,9 @@ class Agent(Protocol):
 class Loaded:
     """A configuration, and the files that it was made of.
 
-    ``digests`` are of the files that it names. ``identities`` are of those and its own, as they
-    were before they were read.
+    ``digests`` are of the files that it names. ``identities`` are of its own, as it was before it
+    was read, and of those, which are known only then: a change of one in that very moment shows
+    with the next.
     """
 
     config: Config
@@ -104,10 +105,10 @@ class Reloader:
         again = self.problem is not None and self._looks >= _LOOKS_BETWEEN_TRIES
         return self._seen != self._tried or again
 
-    def reload(self) -> None:
+    def reload(self, *, asked: bool = False) -> None:
         """Read the configuration; it takes over if it differs and can be used.
 
-        Why it cannot be used is logged, once for each reason.
+        Why it cannot be used is logged, once for each reason, and each time if somebody ``asked``.
         """
         self._looks = 0
         self._tried = self._seen = {file: _identity(file) for file in self._tried}
@@ -124,14 +125,14 @@ class Reloader:
         except Exception as error:
             if getattr(error, "exit_code", None) is None:
                 log.exception("the reload failed in a way that is a bug of this program")
-            self._refuse(str(error))
+            self._refuse(str(error), again=asked)
         else:
             self._in_force = loaded
             self._tried = self._seen = loaded.identities
             self.problem = None
 
-    def _refuse(self, problem: str) -> None:
-        if problem != self.problem:
+    def _refuse(self, problem: str, *, again: bool) -> None:
+        if again or problem != self.problem:
             for line in problem.splitlines():
                 log.error("%s", line)
             log.error("the configuration that was in force stays in force")

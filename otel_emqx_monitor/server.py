@@ -26,7 +26,7 @@ from otel_emqx_monitor.listening import listen
 from otel_emqx_monitor.pulse import Pulse
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
 from otel_emqx_monitor.web.basic_auth import WebGuard
-from otel_emqx_monitor.web.connection import LimitedServer, Patience
+from otel_emqx_monitor.web.connection import LimitedServer, Patience, ending_in_silence
 from otel_emqx_monitor.web.door import Door, Places
 from otel_emqx_monitor.web.live import LiveContext, LiveWebConfig
 
@@ -113,8 +113,9 @@ class MetricsServer:
         self._sockets: list[socket.socket] = [Door(one, self._places) for one in listening]
         self.pulse = Pulse("answers HTTP")
         self.show(source, reader, routes)
+        app = WebGuard(self._answer, live.current, OPEN_PATHS) if live else self._answer
         config = uvicorn.Config(
-            WebGuard(self._answer, live.current, OPEN_PATHS) if live else self._answer,
+            ending_in_silence(app),
             interface="asgi3",  # as it would not find out for a method
             http="h11",
             ws="none",
@@ -125,7 +126,6 @@ class MetricsServer:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=_LONGEST_HEADERS,
             callback_notify=self._turn,
             timeout_notify=_TURN_SECONDS,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.config import Config
+from otel_emqx_monitor.config.exposure import exposure
 from otel_emqx_monitor.health import trouble_of
 from otel_emqx_monitor.malloc import settle_malloc
 from otel_emqx_monitor.reloading import Loaded, Reloader, read
-from otel_emqx_monitor.signals import hangup_signal, stop_signal
+from otel_emqx_monitor.signals import Signals
 from otel_emqx_monitor.systemd import Systemd
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Command:
         return read(self.file, self.load)
 
 
-def run(command: Command, in_force: Loaded, *, watching: bool) -> None:
+def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool) -> None:
     """Run an agent until SIGTERM or SIGINT.
 
     SIGHUP has the configuration read again; so has a change of its files, if ``watching``.
@@ -49,27 +50,36 @@ def run(command: Command, in_force: Loaded, *, watching: bool) -> None:
         ExporterError: the settings for pushing cannot be used.
     """
     settle_malloc()
-    with stop_signal() as wait_for_stop, hangup_signal() as has_hung_up:
-        config = in_force.config
-        agent = Agent(config, serve=command.serve, push=command.push(config))
-        agent.start()
-        reloader = Reloader(command.file, command.load, in_force, agent, command.push)
-        systemd = Systemd()
-        systemd.ready(_status(agent, reloader))
-        next_look = time.monotonic() + _LOOK_SECONDS
-        while not wait_for_stop(_TICK_SECONDS):
-            due = has_hung_up()
-            if watching and time.monotonic() >= next_look:
-                next_look = time.monotonic() + _LOOK_SECONDS
-                due |= reloader.is_due()
-            if due:
-                systemd.reloading()
-                reloader.reload()
-                systemd.ready(_status(agent, reloader))
-            systemd.watch(lambda: trouble_of(agent.pulses))
-        log.info("stopping")
-        systemd.stopping()
-        agent.stop()
+    exposed = _warn_of_exposure(command.file, None)
+    config = in_force.config
+    agent = Agent(config, serve=command.serve, push=command.push(config))
+    agent.start()
+    reloader = Reloader(command.file, command.load, in_force, agent, command.push)
+    systemd = Systemd()
+    systemd.ready(_status(agent, reloader))
+    next_look = time.monotonic() + _LOOK_SECONDS
+    while not signals.wait_for_stop(_TICK_SECONDS):
+        due = asked = signals.has_hung_up()
+        if watching and time.monotonic() >= next_look:
+            next_look = time.monotonic() + _LOOK_SECONDS
+            due |= reloader.is_due()
+        if due:
+            systemd.reloading()
+            reloader.reload(asked=asked)
+            exposed = _warn_of_exposure(command.file, exposed)
+            systemd.ready(_status(agent, reloader))
+        systemd.watch(lambda: trouble_of(agent.pulses))
+    log.info("stopping")
+    systemd.stopping()
+    agent.stop()
+
+
+def _warn_of_exposure(file: Path, told: str | None) -> str | None:
+    """Warn if everybody may read a secret, unless that is what was ``told``; return the warning."""
+    warning = exposure(file)
+    if warning is not None and warning != told:
+        log.warning("%s", warning)
+    return warning
 
 
 def _status(agent: Agent, reloader: Reloader) -> str:

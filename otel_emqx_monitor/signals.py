@@ -8,11 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from otel_emqx_monitor.deadline import Deadline
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+def end_as_others_do() -> None:
+    """Let SIGTERM end this process even if it is PID 1, as in a container.
+
+    The kernel spares PID 1 from signals that it has not asked for, see kill(2): until a command
+    waits for them itself, as while it imports, it could not be stopped.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, _end_at_once)
 
 
 class WaitForStop(Protocol):
@@ -64,6 +74,20 @@ def hangup_signal() -> Iterator[Callable[[], bool]]:
         yield has_come
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+class Signals(NamedTuple):
+    """What has come: ``wait_for_stop`` waits, ``has_hung_up`` tells."""
+
+    wait_for_stop: WaitForStop
+    has_hung_up: Callable[[], bool]
+
+
+@contextmanager
+def service_signals() -> Iterator[Signals]:
+    """Give both, for a command that runs until it is stopped; only in the main thread."""
+    with stop_signal() as wait_for_stop, hangup_signal() as has_hung_up:
+        yield Signals(wait_for_stop, has_hung_up)
 
 
 def _end_at_once(number: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,8 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
+from otel_emqx_monitor.text import printable
+
 log = logging.getLogger(__name__)
 
 #: How long systemd's side may keep us waiting, in seconds.
@@ -38,7 +40,7 @@ class Systemd:
 
     def ready(self, status: str) -> None:
         """Say that the agent serves, or that a reload has ended; ``status`` is for people."""
-        self._send("READY=1", f"STATUS={status}")
+        self._send("READY=1", f"STATUS={printable(status)}")
 
     def reloading(self) -> None:
         """Say that a reload begins; ``ready`` ends it, whatever came of it.

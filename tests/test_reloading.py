@@ -183,6 +183,19 @@ def test_a_bad_configuration_is_told_once_and_tried_again_for_what_it_names(
     assert reloader.problem is None
 
 
+def test_who_asks_is_answered_each_time(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Silence after a second SIGHUP would look as if the mistake were mended."""
+    reloader = desk.begin()
+    desk.file.unlink()
+    reloader.reload(asked=True)
+    told = list(caplog.messages)
+    assert told[-1] == "the configuration that was in force stays in force"
+    reloader.reload(asked=True)
+    assert caplog.messages == told * 2
+    reloader.reload()
+    assert caplog.messages == told * 2
+
+
 def test_going_back_to_what_is_in_force_is_a_success_without_a_reload(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -146,10 +146,32 @@ def test_a_swapped_link_is_noticed(tmp_path: Path, url: str) -> None:
 
 def test_no_watch_leaves_it_to_sighup(tmp_path: Path, url: str) -> None:
     path = write(tmp_path, url, {"A": "dev-a"})
-    with serving("prometheus", "--cfg", path, "--no-watch") as agent:
-        write(tmp_path, url, {"B": "dev-b"})
+    with (
+        serving("prometheus", "--cfg", path, "--no-watch") as agent,
+        serving("prometheus", "--cfg", path) as other,
+    ):
+        for alias in ("B", "C"):  # when the other has seen two, any that looks has seen one
+            write(tmp_path, url, {alias: "dev-b"})
+            wait_until(lambda expected=alias: aliases(other) == {expected})  # type: ignore[misc] # its default is what it should remember
+        assert aliases(agent) == {"A"}
         agent.send(signal.SIGHUP)
-        wait_until(lambda: aliases(agent) == {"B"})
+        wait_until(lambda: aliases(agent) == {"C"})
+
+
+def test_a_secret_that_everybody_may_read_after_a_reload_is_warned_of_once(
+    tmp_path: Path, url: str
+) -> None:
+    path = write(tmp_path, url, {"A": "dev-a"})
+    with serving("prometheus", "--cfg", path, "--no-watch") as agent:
+        for count, alias in enumerate(("B", "C"), start=1):
+            write(tmp_path, url, {alias: "dev-a"})
+            Path(path).chmod(0o644)
+            agent.send(signal.SIGHUP)
+            wait_until(lambda expected=count: reloads(agent) == expected)  # type: ignore[misc] # its default is what it should remember
+        assert agent.stop() == 0
+    warnings = [event["message"] for event in agent.events if event["level"] == "warning"]
+    [warning] = warnings
+    assert warning.startswith(f"everybody on this machine may read {path}, which holds")
 
 
 def test_a_bad_configuration_is_logged_as_validate_says_it_and_the_old_one_stays(

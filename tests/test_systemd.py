@@ -58,6 +58,14 @@ def test_it_hears_of_the_start_of_reloads_and_of_the_end(
     ]
 
 
+def test_a_status_is_one_line_whatever_the_broker_is_called(
+    listening: tuple[str, socket.socket],
+) -> None:
+    name, one = listening
+    Systemd({"NOTIFY_SOCKET": name}).ready("Watching 1 client of home\nWATCHDOG=trigger")
+    assert one.recv(4096) == b"READY=1\nSTATUS=Watching 1 client of home\\x0aWATCHDOG=trigger"
+
+
 def test_signs_of_life_come_twice_as_often_as_they_have_to(
     listening: tuple[str, socket.socket],
 ) -> None:

@@ -9,8 +9,13 @@ from otel_emqx_monitor.page.listing import ORDERS, Listing, connected_since
 from otel_emqx_monitor.page.markup import Markup, joined, tag
 from otel_emqx_monitor.page.query import STATES, Query
 from otel_emqx_monitor.spans import in_words
+from otel_emqx_monitor.text import printable
 
 _NOT_KNOWN = "–"
+
+#: In characters: a client id may have 65,535 bytes (MQTT 5.0, section 1.5.4), any client may choose
+#: one, and 200 of those would be a page that no browser shows.
+_LONGEST_NAME = 200
 
 _TITLES = dict(
     zip(ORDERS, ("Client", "State", "Connected", "Last seen"), strict=True),
@@ -120,12 +125,12 @@ class Table:
         return tag("tr", *cells)
 
     def _names(self, client: Client) -> list[Markup]:
-        names = [tag("bdi", client.alias, class_="alias")]
+        names = [_name(client.alias, "alias")]
         if client.alias != client.client_id:
-            names.append(tag("bdi", client.client_id, class_="id"))
+            names.append(_name(client.client_id, "id"))
         row = client.memory.row
         if self.usernames and row is not None and row.username:
-            names.append(tag("bdi", f"user {row.username}", class_="id"))
+            names.append(_name(f"user {row.username}", "id"))
         return names
 
     def _number(self, field: Field, client: Client) -> Markup:
@@ -155,6 +160,10 @@ class Table:
 
     def _page(self, text: str, number: int) -> Markup:
         return tag("a", text, href=self.query.link(page=number), data_here=True)
+
+
+def _name(text: str, kind: str) -> Markup:
+    return tag("bdi", printable(text, _LONGEST_NAME), class_=kind)
 
 
 def _cell(label: str, content: str, **attributes: str) -> Markup:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
@@ -20,8 +21,9 @@ from otel_emqx_monitor.web.door import Places
 #: A head may be longer than allowed by less than this.
 _PART_BYTES = 4096
 
-#: How long the end of connections that were cut off may take, in seconds.
-_CUT_OFF_SECONDS = 0.5
+#: How long answers under way may take when the server ends, and then the end of connections that
+#: are cut off, in seconds.
+_FINISH_SECONDS, _CUT_OFF_SECONDS = 1.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -161,10 +163,34 @@ class LimitedServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let answers under way finish, and cut off what is left: uvicorn forgets handshakes."""
-        await super().shutdown(sockets)
+        """Let answers under way finish, then cut off what is left.
+
+        uvicorn logs a traceback of each request that it cancels, and forgets handshakes.
+        """
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._wait_for_the_end(_FINISH_SECONDS)
         self._places.cut_off()
+        await self._wait_for_the_end(_CUT_OFF_SECONDS)
+
+    async def _wait_for_the_end(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CUT_OFF_SECONDS):
-                while self._places.taken:  # noqa: ASYNC110 (sockets have no event for their end)
+            async with asyncio.timeout(seconds):
+                # Sockets have no event for their end.
+                while self._places.taken or self.server_state.tasks:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
+
+
+def ending_in_silence(app: ASGIApp) -> ASGIApp:
+    """Return ``app`` for a server whose end cancels requests that have been cut off.
+
+    It is no fault of theirs, and nobody is there any more to be answered.
+    """
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return run

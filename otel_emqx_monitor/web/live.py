@@ -2,13 +2,14 @@
 
 The toolkit reads the file for every request and the certificates for every connection. Here both
 ask whether the files are still the same, which costs a few ``stat`` calls: certificates that are
-renewed, and passwords that are changed, need no restart.
+renewed, and passwords that are changed, need no restart. To let in more people than before
+does: what looks like that may be a file that somebody is writing.
 """
 
 import logging
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from otel_emqx_monitor.config.reading import FileRefused
 from otel_emqx_monitor.text import printable
@@ -16,6 +17,8 @@ from otel_emqx_monitor.web.settings import WebConfig, read_web_config
 from otel_emqx_monitor.web.tls import make_context
 
 log = logging.getLogger(__name__)
+
+_DEMANDS: Final = {"none": 0, "optional": 1, "required": 2}
 
 _Signature = tuple[tuple[int, ...], ...]
 
@@ -62,24 +65,26 @@ class LiveWebConfig:
         return tuple(_identity(file) for file in files)
 
     def _read(self) -> None:
+        # Of before the files are read: a change meanwhile shows next time.
+        own = _identity(self._path)
         config = read_web_config(self._path)
         tls = config.tls_server_config
-        # Of before the files are read: a change meanwhile shows next time.
-        seen = tuple(_identity(file) for file in (self._path, *tls.files))
+        seen = (own, *map(_identity, tls.files))
         context = make_context(tls) if tls.on else None
         self._config, self._context, self._seen = config, context, seen
 
     def _read_again(self) -> None:
         had_tls = self.tls
-        before = (self._config, self._context)
         # What fails is not tried again until something changes again.
-        self._seen = self._signature()
+        before = self._config, self._context, self._signature()
         try:
             self._read()
-            if self.tls != had_tls:
-                self._config, self._context = before
-                raise FileRefused("it turns TLS on or off, which needs a restart")
+            turned = "it turns TLS on or off, which needs a restart"
+            risk = turned if self.tls != had_tls else _weakens(before[0], self._config)
+            if risk is not None:
+                raise FileRefused(risk)
         except FileRefused as refused:
+            self._config, self._context, self._seen = before
             if not self._failing:
                 log.error(
                     "cannot use the changed prometheus.web_config_file %s or a file that it names:"
@@ -91,6 +96,21 @@ class LiveWebConfig:
         else:
             log.info("read %s and its certificates again", printable(str(self._path), 200))
             self._failing = False
+
+
+def _weakens(before: WebConfig, after: WebConfig) -> str | None:
+    """Return what anybody may do after a change who might not before; ``None`` for nothing.
+
+    A file that is written in place is empty for a moment, and then half: that must open no door.
+    """
+    if before.basic_auth_users and not after.basic_auth_users:
+        return "it takes away all passwords, which needs a restart"
+    old, new = before.tls_server_config, after.tls_server_config
+    if _DEMANDS[new.client_certificates] < _DEMANDS[old.client_certificates]:
+        return "it asks no longer for certificates of clients, which needs a restart"
+    if old.client_allowed_sans is not None and new.client_allowed_sans is None:
+        return "it takes away client_allowed_sans, which needs a restart"
+    return None
 
 
 class LiveContext(ssl.SSLContext):

@@ -191,6 +191,15 @@ def test_what_strangers_chose_is_text_everywhere(text: str) -> None:
     assert after.rows[0][0].isprintable()
 
 
+def test_names_that_are_longer_than_anybody_reads_are_cut() -> None:
+    longest = "x" * 65_535
+    hostile = client(longest, alias="y" * 65_535, row=row(longest, username="z" * 65_535))
+    html = page(snapshot(fleet(hostile)), flags=(*FLAGS, "enable_client_info"))
+    [cells] = read(html).rows
+    assert cells[0] == f"{'y' * 199}…{'x' * 199}…user {'z' * 194}…"
+    assert len(html) < 40_000
+
+
 def test_no_secret_is_shown() -> None:
     settings = config(otlp={"headers": {"authorization": "Bearer hunter2"}})
     html = page(snapshot(fleet(ROOM)), settings, flags=FLAGS)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import trustme
 import yaml
+from starlette.routing import Route
 
 from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.fleet import Watched
@@ -26,8 +27,8 @@ OTHER_HASH = "$2y$04$zO2wHBJiJivTaEnZcqm1eejabMcpK2u.IVzacSNWGiYhnfsWKr0OK"
 
 
 @contextmanager
-def serving(access: Access, clients: int = 1) -> Iterator[MetricsServer]:
-    """Serve so many clients for the length of the block."""
+def serving(access: Access, clients: int = 1, *others: Route) -> Iterator[MetricsServer]:
+    """Serve so many clients, and ``others``, for the length of the block."""
     watched = [Watched(f"Alias {number}", f"client-{number}") for number in range(clients)]
     polled = poll(*(connected(one.client_id, recv_msg=7, send_msg=1) for one in watched))
     cache = SnapshotCache(
@@ -40,7 +41,7 @@ def serving(access: Access, clients: int = 1) -> Iterator[MetricsServer]:
     )
     reader = PrometheusReader(cache)
     page = LandingPage(cache, reader, config())
-    routes = [page.route, *health_routes(cache, list)]
+    routes = [page.route, *health_routes(cache, list), *others]
     server = MetricsServer(cache, reader, "127.0.0.1", 0, routes=routes, access=access)
     server.start()
     try:

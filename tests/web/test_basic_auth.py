@@ -106,6 +106,21 @@ def test_a_changed_password_holds_at_once(tmp_path: Path) -> None:
         assert (status("secret"), status("other")) == (401, 200)
 
 
+@pytest.mark.parametrize("content", ["", "http_server_config: {}\n", "basic_auth_users: {}\n"])
+def test_a_file_that_is_being_written_opens_no_door(
+    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = Files(tmp_path)
+    path = files.write({"basic_auth_users": {"alice": SECRET_HASH}})
+    with serving(Access(path)) as server:
+        files.write(content)
+        assert requests.get(server.url + "metrics", timeout=20).status_code == 401
+        assert "it takes away all passwords, which needs a restart" in caplog.text
+        files.write({"basic_auth_users": {"alice": OTHER_HASH}})
+        url = server.url + "metrics"
+        assert requests.get(url, auth=("alice", "other"), timeout=20).status_code == 200
+
+
 def test_a_right_password_is_checked_once_and_a_wrong_one_each_time(checks: Checks) -> None:
     async def ask() -> list[bool]:
         passwords = Passwords(checks)

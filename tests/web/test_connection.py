@@ -1,13 +1,18 @@
 """Clients that are slow, greedy or wrong, with raw sockets: none holds anything for long."""
 
+import asyncio
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
 import requests
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from otel_emqx_monitor.server import Access, MetricsServer
 from otel_emqx_monitor.web.connection import Patience
@@ -190,3 +195,23 @@ def test_who_does_not_read_the_answer_is_cut_off(files: Files, *, secure: bool) 
             assert lazy.recv(12) == b"HTTP/1.1 200"
             wait_until(lambda: server.connections == 0)
         assert requests.get(server.url, verify=str(files.ca_file), timeout=20).ok
+
+
+def test_what_is_still_busy_when_the_server_ends_is_cut_off_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun = threading.Event()
+
+    async def busy(_request: Request) -> Response:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("it never comes")
+
+    with serving(Access(), 1, Route("/busy", busy)) as running:
+        client = connect(running)
+        client.sendall(b"GET /busy HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert begun.wait(20)
+        running.stop()
+        assert client.recv(100) == b""
+        client.close()
+    assert caplog.messages == []

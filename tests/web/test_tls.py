@@ -1,5 +1,6 @@
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,27 @@ def test_tls_is_not_turned_off_while_it_runs(
         answer = requests.get(server.url + "metrics", verify=str(files.ca_file), timeout=20)
         assert answer.status_code == 200
     assert "it turns TLS on or off, which needs a restart" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "lost, told",
+    [
+        (["client_allowed_sans"], "it takes away client_allowed_sans, which needs a restart"),
+        (
+            ["client_allowed_sans", "client_auth_type", "client_ca_file"],
+            "it asks no longer for certificates of clients, which needs a restart",
+        ),
+    ],
+)
+def test_a_file_that_is_half_written_lets_nobody_in(
+    files: Files, lost: Sequence[str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = tls(**VERIFYING, client_allowed_sans=["nobody.example"])
+    path = files.write({"tls_server_config": whole})
+    with serving(Access(path)) as server:
+        half = {key: value for key, value in whole.items() if key not in lost}
+        files.write({"tls_server_config": half})
+        url, ca = server.url + "metrics", str(files.ca_file)
+        with pytest.raises(REFUSED):
+            requests.get(url, verify=ca, cert=files.pair, timeout=20)
+    assert told in caplog.text
