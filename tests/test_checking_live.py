@@ -93,9 +93,9 @@ def test_the_reason_stands_above_the_last_table_while_emqx_fails(
     with terminal("check", "--cfg", cfg, "--watch", "0.1", size=(80, 24)) as window:
         first = window.wait_for_text("1 monitored: 1 connected")
         broker.stop()
-        lines = window.wait_for_text("the table is of ")
+        # The poll that was under way may have another reason.
+        lines = window.wait_for_text(": cannot connect to EMQX at")
         assert lines[1].startswith("the table is of ")
-        assert ": cannot connect to EMQX at" in lines[1]
         assert lines[2].startswith(f"{broker.url}v5: ")  # wrapped, not cut
         assert lines[-1] == "1 monitored: 1 connected"
         assert lines[-7:-3] == first[1:5]

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.built import ROOT
 from tests.examples.promql import documented_queries, hastened
 from tests.examples.sidecars import FASTER, MONITORS, PODS, Sidecars, sidecars
-from tests.examples.tools import KUSTOMIZE, ROOT
+from tests.examples.tools import KUSTOMIZE
 from tests.real.prometheus import Samples
 
 FIRST, SECOND, THIRD = PODS
