@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def run(fault: Fault, readers: Readers, folder: Path) -> Finding:
         fault.holds(on)
         pushes = _collector_agrees(on)
         stored = _prometheus_agrees(on)
-        logged = list(dict.fromkeys(_line(event) for event in on.log if _matters(event)))
+        logged = _logged(on)
         assert on.agent.stop() == 0, on.story()
         _is_honest(on, stored, logged)
     limits = (polls, fault.polls), (pushes, fault.pushes)
@@ -162,6 +163,20 @@ def _prometheus_agrees(on: Stage) -> Book:
 
     _wait(lambda: stored().agrees(on.devices), lambda devices: stored().lacking(devices), on)
     return stored()
+
+
+def _logged(on: Stage) -> list[str]:
+    """Return the lines of the log, when the last of those that the entry wants has come.
+
+    A file may be written again only after everybody has seen what it is to hold.
+    """
+
+    def lines() -> list[str]:
+        return list(dict.fromkeys(_line(event) for event in on.log if _matters(event)))
+
+    with suppress(AssertionError):  # what is missing is told with all the others
+        wait_until(lambda: len(lines()) >= len(on.fault.says))
+    return lines()
 
 
 def _wait(
