@@ -21,11 +21,11 @@ from otel_emqx_monitor.emqx.rows import Count
 Counts = tuple[Count | None, ...]
 
 #: The greatest signed number of 64 bits.
-_MOST = 2**63 - 1
+MOST = 2**63 - 1
 
 #: Epochs before the present one that are remembered: this many, and all that began within the last
 #: seconds before the latest, up to a limit. EMQX tries for 45 s by default to tell of something.
-_REMEMBERED, _MOST_REMEMBERED = 3, 64
+_REMEMBERED, MOST_REMEMBERED = 3, 64
 _RECENT = timedelta(seconds=60)
 
 
@@ -108,7 +108,7 @@ def begin(epoch: datetime | None, counts: Counts, now: float, *, connected: bool
 
 def start_at(seconds: float) -> int:
     """Return a ``Tally``'s start for epoch seconds: none lies before 1970 or beyond 64 bits."""
-    return min(max(0, nanoseconds(seconds)), _MOST)
+    return min(max(0, nanoseconds(seconds)), MOST)
 
 
 def advance(
@@ -148,7 +148,7 @@ def opened(tally: Tally, spell: Spell) -> Tally:
     before, spell = _parted(tally.spell, spell)
     others, horizon = _worth_remembering(spell, (before, *tally.earlier), tally.horizon)
     ended = before.counts if tally.ended is None else _sum(tally.ended, before.counts)
-    return Tally(spell, tally.start, tally.epochs + 1, ended, others, horizon)
+    return Tally(spell, tally.start, min(tally.epochs + 1, MOST), ended, others, horizon)
 
 
 def inserted(tally: Tally, spell: Spell) -> Tally:
@@ -156,7 +156,7 @@ def inserted(tally: Tally, spell: Spell) -> Tally:
     earlier = sorted((spell, *tally.earlier), key=_by_begin, reverse=True)
     others, horizon = _worth_remembering(tally.spell, tuple(earlier), tally.horizon)
     ended = spell.counts if tally.ended is None else _sum(tally.ended, spell.counts)
-    return Tally(tally.spell, tally.start, tally.epochs + 1, ended, others, horizon)
+    return Tally(tally.spell, tally.start, min(tally.epochs + 1, MOST), ended, others, horizon)
 
 
 def replaced(tally: Tally, old: Spell, new: Spell) -> Tally:
@@ -266,7 +266,7 @@ def _worth_remembering(
         return others, horizon
     kept = others[:_REMEMBERED]
     for one in others[_REMEMBERED:]:
-        if _is_recent(one, latest) and len(kept) < _MOST_REMEMBERED:
+        if _is_recent(one, latest) and len(kept) < MOST_REMEMBERED:
             kept = (*kept, one)
         elif one.began is not None and (horizon is None or one.began > horizon):
             horizon = one.began
@@ -304,11 +304,11 @@ def _sum(one: Counts, other: Counts) -> Counts:
     """Add up; a sum stops at the greatest number that OTLP carries."""
     try:
         total = tuple(map(add, one, other))  # None raises, which is rare
-        if max(total, default=0) <= _MOST:
+        if max(total, default=0) <= MOST:
             return total
     except TypeError:
         pass
     return tuple(
-        b if a is None else a if b is None else min(a + b, _MOST)
+        b if a is None else a if b is None else min(a + b, MOST)
         for a, b in zip(one, other, strict=True)
     )

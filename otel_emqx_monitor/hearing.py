@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from otel_emqx_monitor.epochs import (
+    MOST,
     Counts,
     Pending,
     Spell,
@@ -190,7 +191,8 @@ def _fields(event: Event) -> Sequence[str]:
 
 def _counted(before: tuple[int, ...], reason: str | None) -> tuple[int, ...]:
     counts = list(before or (0,) * len(REASONS))
-    counts[REASONS.index(reason if reason in REASONS else "other")] += 1
+    place = REASONS.index(reason if reason in REASONS else "other")
+    counts[place] = min(counts[place] + 1, MOST)
     return tuple(counts)
 
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,6 +124,12 @@ def test_an_epoch_that_becomes_known_is_the_one_that_was_not() -> None:
 def test_another_user_begins_an_epoch_even_with_the_same_begin() -> None:
     tally = advance(begin(at(0), (5,), 0), at(0), (2,), connected=True, anew=True)
     assert (tally.totals, tally.epochs) == ((7,), 2)
+
+
+def test_the_number_of_epochs_stops_there_too() -> None:
+    most = 2**63 - 1
+    tally = msgspec.structs.replace(begin(at(0), (1,), 0.0), epochs=most)
+    assert advance(tally, at(1), (1,), connected=True).epochs == most
 
 
 def test_a_sum_stops_at_the_greatest_number_that_can_be_carried() -> None:
