@@ -14,12 +14,7 @@ as it is. With 100,000 clients that is a fifth of the peak memory, for a twentie
 import ctypes
 import os
 import sys
-import time
 from typing import Final, NamedTuple
-
-#: How often free memory is given back, in seconds: with 100,000 clients that takes some
-#: milliseconds, and what the next poll needs again costs it as much.
-_GIVE_BACK_SECONDS = 60.0
 
 
 class _Setting(NamedTuple):
@@ -55,23 +50,3 @@ def settle_malloc() -> None:
     for one in _SETTINGS:
         if one.variable not in os.environ and one.tunable not in tunables:
             mallopt(one.parameter, one.value)
-
-
-class FreeMemory:
-    """Gives back to the kernel what malloc keeps free between blocks that stay, now and then.
-
-    By itself malloc gives back only what is free at the end of a heap.
-    """
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + _GIVE_BACK_SECONDS
-        self._trim = None
-        if sys.platform.startswith("linux"):
-            self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-
-    def give_back(self) -> None:
-        """Do that, if it has not been done for a minute; nothing where there is no glibc."""
-        now = time.monotonic()
-        if self._trim is not None and now >= self._next:
-            self._next = now + _GIVE_BACK_SECONDS
-            self._trim(0)

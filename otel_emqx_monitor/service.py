@@ -10,7 +10,7 @@ from otel_emqx_monitor.agent import Agent
 from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.config.exposure import exposure
 from otel_emqx_monitor.health import trouble_of
-from otel_emqx_monitor.malloc import FreeMemory, settle_malloc
+from otel_emqx_monitor.malloc import settle_malloc
 from otel_emqx_monitor.reloading import Loaded, Reloader, read
 from otel_emqx_monitor.signals import Signals
 from otel_emqx_monitor.systemd import Systemd
@@ -55,7 +55,7 @@ def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool)
     agent = Agent(config, serve=command.serve, push=command.push(config))
     agent.start()
     reloader = Reloader(command.file, command.load, in_force, agent, command.push)
-    systemd, free_memory = Systemd(), FreeMemory()
+    systemd = Systemd()
     systemd.ready(_status(agent, reloader))
     next_look = time.monotonic() + _LOOK_SECONDS
     while not signals.wait_for_stop(_TICK_SECONDS):
@@ -69,7 +69,6 @@ def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool)
             exposed = _warn_of_exposure(command.file, exposed)
             systemd.ready(_status(agent, reloader))
         systemd.watch(lambda: trouble_of(agent.pulses))
-        free_memory.give_back()
     log.info("stopping")
     systemd.stopping()
     agent.stop()

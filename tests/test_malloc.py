@@ -110,33 +110,6 @@ def test_what_the_environment_says_of_large_blocks_stays(name: str, value: str) 
     assert run(FREE, {name: value}) == "False"
 
 
-#: 64 MiB of small blocks of which one in 32 stays; then the share of them that is resident.
-HOLES = """
-import time
-from pathlib import Path
-from otel_emqx_monitor.malloc import FreeMemory, settle_malloc
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-settle_malloc()
-free_memory = FreeMemory()
-before = resident()
-blocks = [bytes(4_000) for _ in range(2**14)]
-full = resident() - before
-del blocks[1::2], blocks[1::2], blocks[1::2], blocks[1::2], blocks[1::2]
-kept = resident() - before
-free_memory.give_back()
-assert resident() - before > 0.9 * kept, "not due"
-clock = time.monotonic() + 61
-time.monotonic = lambda: clock
-free_memory.give_back()
-print((resident() - before) / full < 0.3, kept / full > 0.8)
-"""
-
-
-def test_what_is_free_between_blocks_that_stay_is_given_back() -> None:
-    assert run(HOLES) == "True True"
-
-
 def test_an_agent_has_few_arenas_however_many_threads_it_has(tmp_path: Path) -> None:
     with (
         Simulator(Broker(source=StaticFleet([]))) as broker,
