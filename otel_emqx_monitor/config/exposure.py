@@ -7,7 +7,7 @@ from typing import Final
 
 from otel_emqx_monitor.config.document import parse
 from otel_emqx_monitor.config.errors import Location, Problems, path_text
-from otel_emqx_monitor.config.load import LARGEST_FILE, default_path
+from otel_emqx_monitor.config.load import LARGEST_FILE
 from otel_emqx_monitor.config.reading import FileRefused, read_text
 from otel_emqx_monitor.text import printable
 
@@ -20,17 +20,16 @@ _SECRETS: Final[tuple[Location, ...]] = (
 )
 
 
-def exposure(path: Path | None) -> str | None:
+def exposure(file: Path) -> str | None:
     """Return a warning if the file holds a secret, and its mode lets everybody read it.
 
     Args:
-        path: the configuration as ``load`` has taken it; ``None`` for the default place.
+        file: the configuration that was loaded, as ``locate`` returns it.
 
     Returns:
         What is wrong and what to do, without the secret; ``None`` if nothing is. A secret that
         comes from a file of its own or from a variable is none of this file.
     """
-    file = default_path() if path is None else path.expanduser()
     try:
         if not file.stat().st_mode & S_IROTH:
             return None
