@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from otel_emqx_monitor.config import Config, named_files
+from otel_emqx_monitor.config.reading import Identity, identity
 from otel_emqx_monitor.text import printable
 
 log = logging.getLogger(__name__)
@@ -22,10 +23,6 @@ log = logging.getLogger(__name__)
 #: How often a configuration that could not be used is tried again though its file has not changed:
 #: a file that it names may have come, or a port may be free. In looks.
 _LOOKS_BETWEEN_TRIES = 15
-
-#: What tells a file from what was at its path before; ``None`` when there is none. Of a folder it
-#: changes when files come or go.
-_Identity = tuple[int, int, int, int, int] | None
 
 
 class Agent(Protocol):
@@ -49,7 +46,7 @@ class Loaded:
 
     config: Config
     digests: Mapping[Path, bytes]
-    identities: Mapping[Path, _Identity] = field(compare=False)
+    identities: Mapping[Path, Identity] = field(compare=False)
 
     def changed_files(self, earlier: "Loaded") -> frozenset[Path]:
         """Return the files that it names and that ``earlier`` did not, or with other contents."""
@@ -58,10 +55,10 @@ class Loaded:
 
 def read(file: Path, load: Callable[[], Config]) -> Loaded:
     """Return what ``load`` makes of ``file``; raises what that raises."""
-    identity = _identity(file)
+    own = identity(file)
     config = load()
     named = list(named_files(config))
-    identities = {file: identity, **{one: _identity(one) for one in named}}
+    identities = {file: own, **{one: identity(one) for one in named}}
     return Loaded(config, {one: _digest(one) for one in named}, identities)
 
 
@@ -98,7 +95,7 @@ class Reloader:
 
         A file that is being written is not read half.
         """
-        before, self._seen = self._seen, {file: _identity(file) for file in self._tried}
+        before, self._seen = self._seen, {file: identity(file) for file in self._tried}
         self._looks += 1
         if self._seen != before:
             return False
@@ -111,7 +108,7 @@ class Reloader:
         Why it cannot be used is logged, once for each reason, and each time if somebody ``asked``.
         """
         self._looks = 0
-        self._tried = self._seen = {file: _identity(file) for file in self._tried}
+        self._tried = self._seen = {file: identity(file) for file in self._tried}
         try:
             loaded = read(self._file, self._load)
             if loaded != self._in_force:
@@ -143,14 +140,6 @@ class Reloader:
         self._agent.note_reload(successful=True)
         words = "is the one in force again" if self.problem else "makes no difference"
         log.info("what %s says now %s", printable(str(self._file), 200), words)
-
-
-def _identity(file: Path) -> _Identity:
-    try:
-        found = file.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(file: Path) -> bytes:

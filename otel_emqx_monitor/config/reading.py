@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+#: What tells a file from what was at its path before; ``None`` when there is none. Of a folder it
+#: changes when files come or go.
+Identity = tuple[int, int, int, int, int] | None
+
 
 class FileRefused(Exception):
     """A file that cannot be read; the message says why, without its path."""
@@ -50,3 +54,12 @@ def reason_of(error: OSError | ValueError) -> str:
             return "it is a folder, not a file"
         case _:
             return f"it cannot be read: {error.strerror or type(error).__name__}"
+
+
+def identity(file: Path) -> Identity:
+    """Return what changes when the file at a path is written or another is put in its place."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
-from otel_emqx_monitor.config.reading import FileRefused
+from otel_emqx_monitor.config.reading import FileRefused, Identity, identity
 from otel_emqx_monitor.text import printable
 from otel_emqx_monitor.web.settings import WebConfig, read_web_config
 from otel_emqx_monitor.web.tls import make_context
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _DEMANDS: Final = {"none": 0, "optional": 1, "required": 2}
 
-_Signature = tuple[tuple[int, ...], ...]
+_Signature = tuple[Identity, ...]
 
 
 class LiveWebConfig:
@@ -62,14 +62,14 @@ class LiveWebConfig:
 
     def _signature(self) -> _Signature:
         files = (self._path, *self._config.tls_server_config.files)
-        return tuple(_identity(file) for file in files)
+        return tuple(identity(file) for file in files)
 
     def _read(self) -> None:
         # Of before the files are read: a change meanwhile shows next time.
-        own = _identity(self._path)
+        own = identity(self._path)
         config = read_web_config(self._path)
         tls = config.tls_server_config
-        seen = (own, *map(_identity, tls.files))
+        seen = (own, *map(identity, tls.files))
         context = make_context(tls) if tls.on else None
         self._config, self._context, self._seen = config, context, seen
 
@@ -128,11 +128,3 @@ class LiveContext(ssl.SSLContext):
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         """Begin a connection; asyncio calls this for each."""
         return self.live.context().wrap_bio(*args, **kwargs)
-
-
-def _identity(file: Path) -> tuple[int, ...]:
-    try:
-        found = file.stat()
-    except (OSError, ValueError):
-        return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
