@@ -6,16 +6,13 @@ import pytest
 import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from otel_emqx_monitor.cache import Freshness, SnapshotCache
 from otel_emqx_monitor.config import Config
-from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.readers.exposition import OPENMETRICS, TEXT
 from otel_emqx_monitor.readers.prometheus import PrometheusReader, negotiate
 from otel_emqx_monitor.server import MetricsServer, accepts_gzip, scrape_wait
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
+from tests.emqx_of_one import Emqx
 from tests.faults.inprocess import running
-from tests.fleets import assess, connected, nothing_known, poll
 from tests.processes import settings, wait_until
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -26,16 +23,6 @@ PROMETHEUS_2 = (
 )
 
 
-class Emqx:
-    def __init__(self) -> None:
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-
-    def poll(self) -> Poll:
-        self.may_answer.wait(10)
-        return poll(connected("a", recv_msg=7))
-
-
 @pytest.fixture
 def emqx() -> Emqx:
     return Emqx()
@@ -43,15 +30,7 @@ def emqx() -> Emqx:
 
 @pytest.fixture
 def server(emqx: Emqx) -> Iterator[MetricsServer]:
-    watched = [Watched("A", "a")]
-    cache = SnapshotCache(
-        "broker",
-        emqx.poll,
-        lambda answered: assess(answered, watched),
-        nothing_known(watched),
-        Freshness(ttl=15, stale_after=60),
-        flags=frozenset({"enable_processed_counters"}),
-    )
+    cache = emqx.cache("broker")
     reader = PrometheusReader(cache)
     running = MetricsServer(cache, reader, "127.0.0.1", 0)
     running.start()

@@ -1,34 +1,16 @@
 """The page over real HTTP, with whatever people and robots may ask of it."""
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 import requests
 
-from otel_emqx_monitor.cache import Freshness, SnapshotCache
-from otel_emqx_monitor.emqx.errors import TimedOut
-from otel_emqx_monitor.emqx.rows import Poll
-from otel_emqx_monitor.fleet import Watched
 from otel_emqx_monitor.page import LandingPage
 from otel_emqx_monitor.page.document import CONTENT_SECURITY_POLICY
 from otel_emqx_monitor.readers.prometheus import PrometheusReader
 from otel_emqx_monitor.server import MetricsServer
-from tests.fleets import assess, connected, nothing_known, poll
+from tests.emqx_of_one import Emqx
 from tests.page.pages import config, read
-
-
-class Emqx:
-    def __init__(self) -> None:
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        self.fails = False
-
-    def poll(self) -> Poll:
-        self.may_answer.wait(30)
-        if self.fails:
-            raise TimedOut("EMQX at http://emqx did not answer within 5 s")
-        return poll(connected("a", recv_msg=7))
 
 
 @pytest.fixture
@@ -38,15 +20,7 @@ def emqx() -> Emqx:
 
 @pytest.fixture
 def server(emqx: Emqx) -> Iterator[MetricsServer]:
-    watched = [Watched("A", "a")]
-    cache = SnapshotCache(
-        '<b>"broker"</b>',
-        emqx.poll,
-        lambda answered: assess(answered, watched),
-        nothing_known(watched),
-        Freshness(ttl=15, stale_after=60),
-        flags=frozenset({"enable_processed_counters"}),
-    )
+    cache = emqx.cache('<b>"broker"</b>')
     reader = PrometheusReader(cache)
     page = LandingPage(cache, reader, config())
     running = MetricsServer(cache, reader, "127.0.0.1", 0, routes=[page.route])
