@@ -170,10 +170,9 @@ def _run(
         from otel_emqx_monitor import service
         from otel_emqx_monitor.config import locate
 
-        command = service.Command(locate(_chosen()), load, serve=serve, push=push)
-        in_force = command.read()
         _start_logging()
-        service.run(command, in_force, signals, watching=watching)
+        command = service.Command(locate(_chosen()), load, serve=serve, push=push)
+        service.run(command, signals, watching=watching)
 
 
 @main.command()

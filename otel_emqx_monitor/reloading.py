@@ -117,6 +117,7 @@ class Reloader:
                     push=self._push(loaded.config),
                     changed_files=loaded.changed_files(self._in_force),
                 )
+                self._in_force = loaded
             else:
                 self._note_no_change()
         except Exception as error:
@@ -124,7 +125,6 @@ class Reloader:
                 log.exception("the reload failed in a way that is a bug of this program")
             self._refuse(str(error), again=asked)
         else:
-            self._in_force = loaded
             self._tried = self._seen = loaded.identities
             self.problem = None
 

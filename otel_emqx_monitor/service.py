@@ -11,7 +11,7 @@ from otel_emqx_monitor.config import Config
 from otel_emqx_monitor.config.exposure import exposure
 from otel_emqx_monitor.health import trouble_of
 from otel_emqx_monitor.malloc import settle_malloc
-from otel_emqx_monitor.reloading import Loaded, Reloader, read
+from otel_emqx_monitor.reloading import Reloader, read
 from otel_emqx_monitor.signals import Signals
 from otel_emqx_monitor.systemd import Systemd
 
@@ -35,26 +35,20 @@ class Command:
     serve: bool
     push: Callable[[Config], bool]
 
-    def read(self) -> Loaded:
-        """Return the configuration as it is now; raises what ``load`` raises."""
-        return read(self.file, self.load)
 
-
-def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool) -> None:
+def run(command: Command, signals: Signals, *, watching: bool) -> None:
     """Run an agent until SIGTERM or SIGINT.
 
     SIGHUP has the configuration read again; so has a change of its files, if ``watching``.
 
     Raises:
+        Exception: what ``command.load`` raises.
         ListenError: the address for ``/metrics`` cannot be had.
         ExporterError: the settings for pushing cannot be used.
     """
     settle_malloc()
+    agent, reloader = _start(command)
     exposed = _warn_of_exposure(command.file, None)
-    config = in_force.config
-    agent = Agent(config, serve=command.serve, push=command.push(config))
-    agent.start()
-    reloader = Reloader(command.file, command.load, in_force, agent, command.push)
     systemd = Systemd()
     systemd.ready(_status(agent, reloader))
     next_look = time.monotonic() + _LOOK_SECONDS
@@ -72,6 +66,18 @@ def run(command: Command, in_force: Loaded, signals: Signals, *, watching: bool)
     log.info("stopping")
     systemd.stopping()
     agent.stop()
+
+
+def _start(command: Command) -> tuple[Agent, Reloader]:
+    """Start an agent with what the files say now.
+
+    Nobody else keeps that configuration: of many clients it is large, and others may follow it.
+    """
+    in_force = read(command.file, command.load)
+    config = in_force.config
+    agent = Agent(config, serve=command.serve, push=command.push(config))
+    agent.start()
+    return agent, Reloader(command.file, command.load, in_force, agent, command.push)
 
 
 def _warn_of_exposure(file: Path, told: str | None) -> str | None:

@@ -445,6 +445,11 @@ def test_a_schedule_begins_changes_and_ends(desk: Desk) -> None:
     assert desk.scrape().by("connected", "client_id") == {"dev-a": 1, "never-seen": 0}
 
 
+def is_gone(what: "weakref.ref[Any]") -> bool:
+    gc.collect()  # a thread of the pool may have held it when the reload did this
+    return what() is None
+
+
 def test_nothing_is_left_of_the_configuration_before(desk: Desk) -> None:
     desk.start(prometheus=FRESH, **EVENTS)
     desk.scrape()
@@ -453,12 +458,19 @@ def test_nothing_is_left_of_the_configuration_before(desk: Desk) -> None:
     desk.reload(prometheus=FRESH, max_clients=7, **EVENTS)
     desk.scrape()
     assert post(desk) == 204
+    wait_until(lambda: is_gone(before))
 
-    def is_gone() -> bool:
-        gc.collect()  # a thread of the pool may have held it when the reload did this
-        return before() is None
 
-    wait_until(is_gone)
+def test_nothing_is_left_of_the_configuration_before_that_was_pushed_too(desk: Desk) -> None:
+    with receiver("http/protobuf") as one:
+        desk.start(**pushing(one.endpoint))
+        wait_until(lambda: exports(desk) == 1)
+        assert desk.agent is not None
+        before = weakref.ref(desk.agent._watch)
+        desk.reload(max_clients=7, **pushing(one.endpoint))
+        wait_until(lambda: exports(desk) == 2)  # the thread that pushes has the new one
+        wait_until(lambda: is_gone(before))
+        desk.stop()
 
 
 def test_old_threads_end(desk: Desk) -> None:

@@ -1,9 +1,11 @@
 """The program as it runs under a supervisor: signals, files that change, systemd's socket."""
 
+import gc
 import signal
 import socket
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +16,10 @@ from typing import Any
 import pytest
 import requests
 
-from otel_emqx_monitor import statefile
+from otel_emqx_monitor import service, statefile
+from otel_emqx_monitor.config import Config, load
+from otel_emqx_monitor.service import Command
+from otel_emqx_monitor.signals import Signals
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
 from tests.collector.receivers import TAKEN, Answer, receiver
 from tests.processes import (
@@ -52,6 +57,42 @@ def write(folder: Path, url: str, clients: Mapping[str, str], **sections: Any) -
     path = folder / "config.yaml"
     Path(write_config(aside, config | sections)).rename(path)
     return str(path)
+
+
+def test_a_configuration_is_kept_no_longer_than_it_is_in_force(tmp_path: Path, url: str) -> None:
+    path = Path(write(tmp_path, url, {"A": "dev-a"}))
+    loaded: list[weakref.ref[Config]] = []
+    stopped, hung_up = threading.Event(), threading.Event()
+
+    def once_more() -> Config:
+        config = load(path, {})
+        loaded.append(weakref.ref(config))
+        return config
+
+    def has_hung_up() -> bool:
+        came = hung_up.is_set()
+        hung_up.clear()
+        return came
+
+    def is_kept(number: int) -> bool:
+        gc.collect()
+        return len(loaded) > number and loaded[number]() is not None
+
+    command = Command(path, once_more, serve=True, push=lambda _config: False)
+    signals = Signals(lambda seconds=PATIENCE_SECONDS: stopped.wait(seconds), has_hung_up)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(service.run, command, signals, watching=False)
+        try:
+            wait_until(lambda: is_kept(0))
+            hung_up.set()  # it makes no difference: the one in force stays
+            wait_until(lambda: len(loaded) == 2 and not is_kept(1))
+            assert is_kept(0)
+            write(tmp_path, url, {"A": "dev-a", "B": "dev-b"})
+            hung_up.set()
+            wait_until(lambda: is_kept(2) and not is_kept(0))
+        finally:
+            stopped.set()
+        running.result(PATIENCE_SECONDS)
 
 
 def reloads(agent: Serving) -> int:

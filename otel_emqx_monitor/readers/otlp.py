@@ -1,5 +1,6 @@
 """Pushes snapshots to a Collector by OTLP, on a schedule that does not drift."""
 
+import gc
 import logging
 import socket
 import threading
@@ -128,6 +129,7 @@ class OtlpReader:
         self._pushes = target.source.current().pushes
         self._shown: Sequence[Shown] = ()  # by the last push of which anything was accepted
         self._noting = threading.Lock()
+        self._over: list[Sender] = []  # of targets that others have followed
         self._hanging: Future[Result] | None = None
         self.pulse = Pulse("pushes to the Collector")
         self._stopped = threading.Event()
@@ -143,6 +145,7 @@ class OtlpReader:
     def change(self, target: Target) -> None:
         """Push this from now on, and at once; a push that is under way is finished as it began."""
         with self._noting:
+            self._over.append(self._target.sender)
             self._target = target
             target.source.note_pushes(self._pushes)
         self._woken.set()
@@ -160,18 +163,24 @@ class OtlpReader:
         background.start("otlp-shutdown", self._target.sender.shutdown)
 
     def _run(self) -> None:
-        target = self._target
         while not self._stopped.is_set():
-            target = self._push_to(target)
-        self._push(self._target, self._last_push, _LAST_WAIT)
+            self._push_on_schedule()
+            gc.collect()  # the fleet that hung on the target before is in cycles
+        self._push(self._take_target(), self._last_push, _LAST_WAIT)
         self.pulse.end()
 
-    def _push_to(self, before: Target) -> Target:
-        """Push on the schedule until there is another, or the end; return the one used."""
+    def _take_target(self) -> Target:
+        """Return what to push to; nothing is pushed to those before any more."""
+        with self._noting:
+            target, over, self._over = self._target, self._over, []
+        for sender in over:
+            background.start("otlp-shutdown", sender.shutdown)
+        return target
+
+    def _push_on_schedule(self) -> None:
+        """Push until there is another target, or the end."""
         self._woken.clear()
-        target = self._target
-        if target is not before:
-            background.start("otlp-shutdown", before.sender.shutdown)
+        target = self._take_target()  # only here: a whole fleet hangs on each
         interval = target.schedule.interval
         limit = max(interval, target.schedule.timeout + _GRACE)
         due = time.monotonic()
@@ -182,7 +191,6 @@ class OtlpReader:
             self._push(target, Deadline(limit), min(_LONGEST_WAIT, interval))
             missed = (time.monotonic() - due) // interval
             due += interval * (1 + max(0.0, missed))
-        return target
 
     def _push(self, target: Target, deadline: Deadline, wait: float) -> None:
         try:

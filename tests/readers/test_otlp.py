@@ -441,6 +441,34 @@ def test_another_configuration_ends_the_series_that_it_has_not(sender: Sender, e
     assert all_ends(sender) == []
 
 
+def test_senders_are_shut_down_when_others_follow_them_even_those_nothing_was_handed_to(
+    sender: Sender, emqx: Emqx
+) -> None:
+    may_answer = threading.Event()
+
+    def slowly(_number: int) -> Result:
+        may_answer.wait(10)
+        return GOOD
+
+    sender.answer = slowly
+    source, schedule = emqx.cache(), Schedule(3600, 15, 5000)
+    reader = OtlpReader(Target(source, sender, Resource({}), schedule))
+    reader.start()
+    sender.wait_for(1)
+    passed_over, last = Sender(), Sender()
+    for one in (passed_over, last):
+        reader.change(Target(source, one, Resource({}), schedule))
+    assert not sender.shut_down.is_set()  # its push is under way
+    may_answer.set()
+    last.wait_for(1)
+    assert sender.shut_down.wait(10)
+    assert passed_over.shut_down.wait(10)
+    assert passed_over.requests == []
+    assert not last.shut_down.is_set()
+    reader.stop(5)
+    assert last.shut_down.wait(10)
+
+
 def test_another_resource_ends_all_series_of_the_one_before(sender: Sender, emqx: Emqx) -> None:
     before, now = Resource({"service.name": "before"}), Resource({"service.name": "now"})
     source, schedule = emqx.cache(), Schedule(3600, 5, 5000)
