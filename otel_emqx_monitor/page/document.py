@@ -75,6 +75,7 @@ def render(  # noqa: PLR0913 (all that the page tells of)
     listing = select(snapshot.fleet.clients, query, looked_at, numbers, usernames=usernames)
     table = Table(query, listing, numbers, now, looked_at, usernames)
     about = [
+        ("Configuration", facts.of_configuration(snapshot, now)),
         ("Broker", facts.of_broker(snapshot, config)),
         ("Polls", facts.of_polls(snapshot, config, now)),
         ("Readers", facts.of_readers(snapshot, reader, flags, now)),

@@ -167,6 +167,17 @@ def of_memory(snapshot: Snapshot, config: Config, now: float) -> Sequence[Fact]:
     return facts
 
 
+def of_configuration(snapshot: Snapshot, now: float) -> Sequence[Fact]:
+    """Return that the configuration on disk is not the one in force; nothing where it is."""
+    reload = snapshot.reload
+    if reload is None or reload.successful:
+        return []
+    return [
+        Fact("On disk", "cannot be used; the log says why", alarming=True),
+        Fact("In force", f"that of {_ago(reload.succeeded_at, now)}, {clock(reload.succeeded_at)}"),
+    ]
+
+
 _COUNTERS = {
     "live": "of each client's present connection",
     "cumulative": "sums over the connections of each client",

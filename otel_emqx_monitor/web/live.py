@@ -38,6 +38,7 @@ class LiveWebConfig:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._config = WebConfig()
+        self._files: tuple[Path, ...] = (path,)  # also those that a refused one names
         self._seen: _Signature = ()
         self._context: ssl.SSLContext | None = None
         self._failing = False
@@ -61,22 +62,22 @@ class LiveWebConfig:
         return self._context
 
     def _signature(self) -> _Signature:
-        files = (self._path, *self._config.tls_server_config.files)
-        return tuple(identity(file) for file in files)
+        return tuple(map(identity, self._files))
 
     def _read(self) -> None:
         # Of before the files are read: a change meanwhile shows next time.
         own = identity(self._path)
         config = read_web_config(self._path)
         tls = config.tls_server_config
-        seen = (own, *map(identity, tls.files))
+        self._files = (self._path, *tls.files)
+        self._seen = (own, *map(identity, tls.files))
         context = make_context(tls) if tls.on else None
-        self._config, self._context, self._seen = config, context, seen
+        self._config, self._context = config, context
 
     def _read_again(self) -> None:
         had_tls = self.tls
-        # What fails is not tried again until something changes again.
-        before = self._config, self._context, self._signature()
+        before = self._config, self._context
+        self._seen = self._signature()  # what fails is tried again when something changes again
         try:
             self._read()
             turned = "it turns TLS on or off, which needs a restart"
@@ -84,7 +85,7 @@ class LiveWebConfig:
             if risk is not None:
                 raise FileRefused(risk)
         except FileRefused as refused:
-            self._config, self._context, self._seen = before
+            self._config, self._context = before
             if not self._failing:
                 log.error(
                     "cannot use the changed prometheus.web_config_file %s or a file that it names:"

@@ -11,7 +11,7 @@ from otel_emqx_monitor.fleet import Fleet
 from otel_emqx_monitor.instruments import PUSH
 from otel_emqx_monitor.page import facts
 from otel_emqx_monitor.page.facts import Fact, Verdict
-from otel_emqx_monitor.snapshot import Outcome, Pushes
+from otel_emqx_monitor.snapshot import Outcome, Pushes, Reload
 from tests.fleets import CALM
 from tests.page.pages import NOW, config, fleet, idle_reader, snapshot
 
@@ -200,3 +200,15 @@ def test_who_is_left_out_is_counted() -> None:
     assert memory(fleet(over_limit=12), max_clients=5000)[-1] == Fact(
         "Left out", "12 clients beyond max_clients, 5,000", alarming=True
     )
+
+
+def test_a_configuration_on_disk_that_is_not_in_force_is_told() -> None:
+    def told(reload: Reload | None) -> list[Fact]:
+        return list(facts.of_configuration(snapshot(fleet(), reload=reload), NOW))
+
+    assert told(None) == []  # embedded: nobody reloads
+    assert told(Reload(successful=True, succeeded_at=500.0)) == []
+    assert told(Reload(successful=False, succeeded_at=NOW - HOURS)) == [
+        Fact("On disk", "cannot be used; the log says why", alarming=True),
+        Fact("In force", "that of 3 hours ago, 1969-12-31 21:16:42 UTC"),
+    ]

@@ -45,3 +45,17 @@ def test_a_change_that_is_refused_is_read_once(
     for _ in range(3):
         assert config.current().tls_server_config.on
     assert len(reads) == 1
+
+
+def test_a_certificate_that_comes_after_the_file_that_names_it_is_used(tmp_path: Path) -> None:
+    files, others = Files(tmp_path), tmp_path / "later"
+    files.certify("localhost")
+    config = LiveWebConfig(files.write({"tls_server_config": tls()}))
+    before = config.context()
+    named = {"cert_file": "later/server.crt", "key_file": "later/server.key"}
+    files.write({"tls_server_config": tls() | named})
+    assert config.context() is before
+    others.mkdir()
+    Files(others).certify("localhost")
+    assert config.context() is not before
+    assert config.current().tls_server_config.cert_file == str(others / "server.crt")
