@@ -8,7 +8,11 @@ scrape or a push needs at most.
 Large blocks come from the kernel and go back to it, but only until the first of them is freed: from
 then on malloc takes blocks of its size, up to 32 MiB, for ordinary ones, and the pages, expositions
 and requests of each poll leave holes between small blocks that stay. A threshold that is set stays
-as it is. With 100,000 clients that is a fifth of the peak memory, for a twentieth of the CPU time.
+as it is. Readers that do not read leave such holes too, of what the server holds for each of them,
+up to 64 KiB: the threshold is lower than that.
+
+With 100,000 clients all this is a fifth of the peak memory, for a twentieth of the CPU time; what
+each part does to an agent that runs for long is in docs/soak.md.
 """
 
 import ctypes
@@ -27,15 +31,15 @@ class _Setting(NamedTuple):
 
 
 _SETTINGS: Final = (
-    # One arena for the main thread, and one for all others.
-    _Setting(-8, 2, "MALLOC_ARENA_MAX", "glibc.malloc.arena_max"),
-    # What glibc begins with.
-    _Setting(-3, 128 * 1024, "MALLOC_MMAP_THRESHOLD_", "glibc.malloc.mmap_threshold"),
+    # The main one, for all threads.
+    _Setting(-8, 1, "MALLOC_ARENA_MAX", "glibc.malloc.arena_max"),
+    # glibc begins with four times as much.
+    _Setting(-3, 32 * 1024, "MALLOC_MMAP_THRESHOLD_", "glibc.malloc.mmap_threshold"),
 )
 
 
 def settle_malloc() -> None:
-    """Have malloc make few arenas, and give large blocks back, from now on.
+    """Have malloc make no further arena, and give large blocks back, from now on.
 
     To be called before there are threads. What the environment says (the variables above, or
     ``GLIBC_TUNABLES``) stays, and nothing happens where the C library is not glibc.

@@ -173,7 +173,9 @@ class MetricsServer:
         self.pulse.end()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        # A copy, in which Starlette notes itself and its endpoint: a connection that waits for its
+        # next request keeps the last one's scope, and would keep all that was served before.
+        await self._app(dict(scope), receive, send)
 
     async def _turn(self) -> None:
         self.pulse.turn(_TURN_SECONDS)

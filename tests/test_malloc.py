@@ -43,7 +43,7 @@ barrier.wait()
 """
 
 
-#: A block of 8 MiB is freed; then the bytes of a block of 4 MiB that are the kernel's.
+#: A block of 8 MiB is freed; then whether smaller ones are the kernel's.
 FREE = """
 import ctypes
 from otel_emqx_monitor.malloc import settle_malloc
@@ -54,9 +54,11 @@ mallinfo2 = ctypes.CDLL(None).mallinfo2
 mallinfo2.restype = MallocInfo
 settle_malloc()
 del (block := [bytes(8 * 2**20)])[0]
-before = mallinfo2().hblkhd
-block = bytes(4 * 2**20)
-print(mallinfo2().hblkhd - before >= len(block))
+for size, count in (4 * 2**20, 1), (40_000, 100), (20_000, 100):
+    before = mallinfo2().hblkhd
+    blocks = [bytes(size) for _ in range(count)]  # the first ones may fill holes
+    print(mallinfo2().hblkhd - before >= size * count * 0.9)
+    del blocks
 """
 
 
@@ -84,8 +86,8 @@ def run(code: str, environ: Mapping[str, str] = MappingProxyType({})) -> str:
     return ended.stdout.strip()
 
 
-def test_many_threads_share_one_arena_beside_the_main_one() -> None:
-    assert run(ALLOCATE) == "1"
+def test_many_threads_share_the_main_arena() -> None:
+    assert run(ALLOCATE) == "0"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_what_the_environment_says_stays(name: str, value: str) -> None:
 
 
 def test_large_blocks_are_the_kernel_s_also_when_larger_ones_have_been_freed() -> None:
-    assert run(FREE) == "True"
+    assert run(FREE).split() == ["True", "True", "False"]
 
 
 @pytest.mark.parametrize(
@@ -107,13 +109,13 @@ def test_large_blocks_are_the_kernel_s_also_when_larger_ones_have_been_freed() -
     ],
 )
 def test_what_the_environment_says_of_large_blocks_stays(name: str, value: str) -> None:
-    assert run(FREE, {name: value}) == "False"
+    assert run(FREE, {name: value}).split() == ["False", "False", "False"]
 
 
-def test_an_agent_has_few_arenas_however_many_threads_it_has(tmp_path: Path) -> None:
+def test_an_agent_has_one_arena_however_many_threads_it_has(tmp_path: Path) -> None:
     with (
         Simulator(Broker(source=StaticFleet([]))) as broker,
         serving("prometheus", "--cfg", write_config(tmp_path, settings(broker.url))) as agent,
     ):
         wait_until(lambda: agent.scrape().by("up", "broker"))
-        assert heaps(agent.pid) <= 1
+        assert heaps(agent.pid) == 0

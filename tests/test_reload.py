@@ -461,6 +461,17 @@ def test_nothing_is_left_of_the_configuration_before(desk: Desk) -> None:
     wait_until(lambda: is_gone(before))
 
 
+def test_a_connection_that_waits_keeps_nothing_of_the_configuration_before(desk: Desk) -> None:
+    url = desk.start(prometheus=FRESH)
+    assert desk.agent is not None
+    before = weakref.ref(desk.agent._watch)
+    with requests.Session() as session:
+        for path in ("metrics", "", "readyz"):
+            assert session.get(url + path, timeout=10).status_code == 200
+        desk.reload(prometheus=FRESH, max_clients=7)
+        wait_until(lambda: is_gone(before))
+
+
 def test_nothing_is_left_of_the_configuration_before_that_was_pushed_too(desk: Desk) -> None:
     with receiver("http/protobuf") as one:
         desk.start(**pushing(one.endpoint))
