@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from otel_emqx_monitor import background
+from otel_emqx_monitor.causes import let_go
 from otel_emqx_monitor.emqx.errors import Closed, EmqxError, Reason
 from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Fleet
@@ -231,9 +232,11 @@ class SnapshotCache:
                 self._running = None
         except EmqxError as error:
             self._failed(began, error.reason, str(error))
+            let_go(error)
         except Exception as error:
             log.exception("the poll failed in a way that is a bug of this program")
             self._failed(began, Reason.INTERNAL, repr(error), shown=_BUG)
+            let_go(error)
         else:
             self._succeeded(began, poll, fleet)
 

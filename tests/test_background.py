@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from otel_emqx_monitor import background
+from tests.rings import held_by_rings
 
 
 def test_the_future_holds_the_result() -> None:
@@ -19,3 +20,13 @@ def test_the_future_holds_the_failure() -> None:
 
 def test_the_thread_never_keeps_the_process_alive() -> None:
     assert background.start("look", lambda: threading.current_thread().daemon).result(timeout=5)
+
+
+def test_a_failure_that_nobody_asks_for_keeps_no_frame() -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    def work() -> None:
+        background.start("fail", fail).exception(timeout=5)
+
+    assert held_by_rings(work) == []

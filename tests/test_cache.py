@@ -12,6 +12,7 @@ from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Fleet, State, Watched
 from otel_emqx_monitor.snapshot import Snapshot
 from tests.fleets import assess, connected, nothing_known, poll
+from tests.rings import held_by_rings
 
 WATCHED = [Watched("A", "a"), Watched("B", "b")]
 
@@ -225,6 +226,19 @@ def test_a_bug_in_a_poll_is_counted_logged_and_survived(
     emqx.failure = None
     clock.now += 15
     assert cache.snapshot().health.up is True
+
+
+@pytest.mark.parametrize("kind", [CannotConnect, ZeroDivisionError])
+def test_what_a_failed_poll_had_is_held_by_nobody(
+    clock: Clock, kind: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)  # what pytest keeps of the log holds the error
+
+    def fail() -> Poll:
+        noted = kind()  # as the poll of a cluster notes the errors of its nodes
+        raise noted
+
+    assert held_by_rings(make(fail, clock).poll) == []
 
 
 def test_a_pinned_snapshot_is_what_its_thread_sees_and_no_other(

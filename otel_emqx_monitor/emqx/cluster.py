@@ -19,6 +19,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 from otel_emqx_monitor import background
+from otel_emqx_monitor.causes import let_go
 from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.emqx.broker import Node
 from otel_emqx_monitor.emqx.dialect import dialect_of
@@ -170,6 +171,7 @@ class _Asking:
         try:
             self._roster.listed(listing.result())
         except EmqxError as error:
+            let_go(error)  # its frames have this, and the rows of all nodes
             self._no_list = error
 
     def _take(self, asked: dict[str, Future[Rows]]) -> None:
@@ -183,6 +185,7 @@ class _Asking:
             try:
                 self.parts[name] = future.result()
             except EmqxError as error:
+                let_go(error)
                 self.errors[name] = error
         for failure in self.errors.values():
             if not failure.retryable:

@@ -16,6 +16,7 @@ import requests
 import urllib3.exceptions
 from requests.auth import HTTPBasicAuth
 
+from otel_emqx_monitor.causes import let_go, root_cause
 from otel_emqx_monitor.config.model import EmqxConfig
 from otel_emqx_monitor.deadline import Deadline
 from otel_emqx_monitor.emqx.answers import Answer, accepted, media_type, settled
@@ -202,6 +203,7 @@ class Http:
         except EmqxError:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            let_go(error)
             self._check_open(deadline)
             raise self._translate(error, patience) from error
         # A connection cut in the middle of its headers looks like an empty answer of status 200.
@@ -234,7 +236,7 @@ class Http:
             )
 
     def _translate(self, error: Exception, patience: float) -> EmqxError:
-        cause = _root_cause(error)
+        cause = root_cause(error)
         text = printable(str(cause) or type(cause).__name__, 200)
         if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
             return TlsFailure(
@@ -272,26 +274,3 @@ class _CutOff(CannotConnect):
 def _pause_after(attempt: int) -> float:
     longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads retries, guards nothing)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the innermost error: requests and urllib3 wrap it several times."""
-    seen = {id(error)}
-    while True:
-        inner = next(
-            (
-                candidate
-                for candidate in (
-                    getattr(error, "reason", None),
-                    *error.args,
-                    error.__cause__,
-                    error.__context__,
-                )
-                if isinstance(candidate, BaseException) and id(candidate) not in seen
-            ),
-            None,
-        )
-        if inner is None:
-            return error
-        seen.add(id(inner))
-        error = inner

@@ -53,6 +53,8 @@ class _Recorder:
         error = told.error
         self._failure.code = error.code().name if isinstance(error, grpc.RpcError) else ""
         self._failure.words = (error.details() or "") if isinstance(error, grpc.RpcError) else ""
+        # A frame in its traceback has ``told``, and the message: a ring for each failure.
+        told.error = None
 
 
 def make_grpc_exporter(

@@ -1,6 +1,6 @@
 """The official OTLP/HTTP exporter, given messages that are encoded already."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.sdk.metrics.export import MetricExportResult
 
+from otel_emqx_monitor.causes import let_go
 from otel_emqx_monitor.config import OtlpConfig
 from otel_emqx_monitor.readers.exporter import Failure
 
@@ -59,4 +60,21 @@ def make_http_exporter(
         session=_Session() if config.ca_file else None,
     )
     exporter.failure = failure
+    transport = exporter._client._transport
+    transport.request = _letting_go(transport.request)  # type: ignore[method-assign]
     return exporter
+
+
+def _letting_go(request: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``request`` with errors that do not hold what was to be sent.
+
+    Whoever calls it has the result in a frame that the error would lead to.
+    """
+
+    def send(*args: Any, **kwargs: Any) -> Any:
+        result = request(*args, **kwargs)
+        if result.error is not None:
+            let_go(result.error)
+        return result
+
+    return send

@@ -24,6 +24,7 @@ from otel_emqx_monitor.emqx.errors import (
 from otel_emqx_monitor.emqx.rows import NodeState, Poll
 from tests.peers import Peer, http, peer
 from tests.processes import wait_until
+from tests.rings import held_by_rings
 
 RUNNING, HANGING, STOPPED = NodeState.RUNNING, NodeState.HANGING, NodeState.STOPPED
 ONE, TWO, THREE = "emqx@1", "emqx@2", "emqx@3"
@@ -302,6 +303,18 @@ def test_a_node_that_is_listed_as_running_but_down_hangs(
     found = client.poll()
     assert found.nodes == {ONE: RUNNING, TWO: HANGING}
     assert set(found.rows) == {"a1", "a2"}
+
+
+def test_the_rows_of_a_poll_in_which_a_node_fails_are_held_by_nobody(
+    cluster: ScriptedCluster, api: Peer
+) -> None:
+    client = client_of(api)
+    client.poll()
+    cluster.nodes[TWO].answer = DOWN
+    client.poll()
+    assert held_by_rings(client.poll) == []
+    cluster.list_hangs = True
+    assert held_by_rings(client.poll) == []
 
 
 def test_what_a_node_shows_while_its_cluster_calls_it_stopped_is_not_believed(

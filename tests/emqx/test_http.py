@@ -2,6 +2,7 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from otel_emqx_monitor.emqx.errors import (
 )
 from otel_emqx_monitor.emqx.http import Http
 from tests.peers import Handler, Peer, answering, http, peer, unused_port
+from tests.rings import held_by_rings
 
 KEY, SECRET = "the-key-e31f", "the-secret-77ab"
 HTML = "<html><body>404 - NOT FOUND</body></html>"
@@ -343,3 +345,24 @@ def test_only_emqx_s_own_404_means_a_missing_client() -> None:
     assert not is_missing_client(answer(404, b'{"code":"NOT_FOUND","message":"x"}'))
     assert not is_missing_client(answer(404, b"<html>"))
     assert not is_missing_client(answer(200, b'{"code":"CLIENTID_NOT_FOUND"}'))
+
+
+def test_a_request_that_fails_leaves_nothing_for_the_garbage_collector() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n"
+
+    def closes(connection: socket.socket, _head: bytes) -> None:
+        connection.shutdown(socket.SHUT_RDWR)
+
+    def hangs(connection: socket.socket, _head: bytes) -> None:
+        connection.settimeout(5)
+        connection.recv(1)
+
+    for handler in (closes, answering(head + b"half of it"), hangs):
+        with peer(handler) as broker:
+            url = broker.url
+
+            def fail(url: str = url) -> None:
+                with suppress(EmqxError):
+                    ask(url, timeout_seconds=0.2, attempts=1)
+
+            assert held_by_rings(fail) == []
