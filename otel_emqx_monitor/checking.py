@@ -123,7 +123,10 @@ class _Asker:
                 self._client.close()
                 return None
             meanwhile()
-        return asking.result()
+        try:
+            return asking.result()
+        finally:
+            del asking  # its error holds this frame
 
 
 def _remembered(config: Config) -> Restored:

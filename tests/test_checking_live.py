@@ -6,17 +6,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from otel_emqx_monitor.checking import _Asker
 from otel_emqx_monitor.cli import main
+from otel_emqx_monitor.config import Config
+from otel_emqx_monitor.emqx.errors import EmqxError
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
 from otel_emqx_monitor.simulator.broker import Request
 from tests.checks import config, names, row
-from tests.peers import http, peer
+from tests.peers import http, peer, unused_port
 from tests.processes import run, settings, wait_until, write_config
+from tests.rings import held_by_rings
 from tests.terminal import Terminal, terminal
 
 
@@ -308,3 +313,14 @@ def test_only_the_table_can_be_watched(output: str) -> None:
     result = CliRunner().invoke(main, ["check", "--watch", "1", "--output", output])
     assert result.exit_code == 2
     assert f"it does not go with --output {output}" in result.stderr
+
+
+def test_what_a_failed_question_had_is_held_by_nobody() -> None:
+    nowhere = settings(f"http://127.0.0.1:{unused_port()}/api", emqx={"attempts": 1})
+    asker = _Asker(Config.model_validate(nowhere), everyone=True)
+
+    def ask() -> None:
+        with suppress(EmqxError):
+            asker.ask_unless(lambda seconds=0.0: False)  # noqa: ARG005 (no signal comes)
+
+    assert held_by_rings(ask) == []
