@@ -2,7 +2,7 @@
 
 requests and urllib3 wrap an error several times, and each has a traceback of the frames that it
 passed, with all that was in them: the body of a request, the rows of a poll so far. A frame of
-urllib3's holds its error in turn. Such a ring stays until Python collects its oldest generation,
+urllib3's holds its error in turn. Such a cycle stays until Python collects its oldest generation,
 and that can take hours: an EMQX that fails at its last page would cost all rows with each poll.
 """
 

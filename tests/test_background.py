@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from otel_emqx_monitor import background
-from tests.rings import held_by_rings
+from tests.cycles import held_by_cycles
 
 
 def test_the_future_holds_the_result() -> None:
@@ -29,4 +29,4 @@ def test_a_failure_that_nobody_asks_for_keeps_no_frame() -> None:
     def work() -> None:
         background.start("fail", fail).exception(timeout=5)
 
-    assert held_by_rings(work) == []
+    assert held_by_cycles(work) == []

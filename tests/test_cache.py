@@ -11,8 +11,8 @@ from otel_emqx_monitor.emqx.errors import CannotConnect, Reason, TimedOut
 from otel_emqx_monitor.emqx.rows import Poll
 from otel_emqx_monitor.fleet import Fleet, State, Watched
 from otel_emqx_monitor.snapshot import Snapshot
+from tests.cycles import held_by_cycles
 from tests.fleets import assess, connected, nothing_known, poll
-from tests.rings import held_by_rings
 
 WATCHED = [Watched("A", "a"), Watched("B", "b")]
 
@@ -238,7 +238,7 @@ def test_what_a_failed_poll_had_is_held_by_nobody(
         noted = kind()  # as the poll of a cluster notes the errors of its nodes
         raise noted
 
-    assert held_by_rings(make(fail, clock).poll) == []
+    assert held_by_cycles(make(fail, clock).poll) == []
 
 
 def test_a_pinned_snapshot_is_what_its_thread_sees_and_no_other(

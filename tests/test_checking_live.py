@@ -19,9 +19,9 @@ from otel_emqx_monitor.emqx.errors import EmqxError
 from otel_emqx_monitor.simulator import Broker, Simulator, StaticFleet
 from otel_emqx_monitor.simulator.broker import Request
 from tests.checks import config, names, row
+from tests.cycles import held_by_cycles
 from tests.peers import http, peer, unused_port
 from tests.processes import run, settings, wait_until, write_config
-from tests.rings import held_by_rings
 from tests.terminal import Terminal, terminal
 
 
@@ -323,4 +323,4 @@ def test_what_a_failed_question_had_is_held_by_nobody() -> None:
         with suppress(EmqxError):
             asker.ask_unless(lambda seconds=0.0: False)  # noqa: ARG005 (no signal comes)
 
-    assert held_by_rings(ask) == []
+    assert held_by_cycles(ask) == []

@@ -53,7 +53,7 @@ class _Recorder:
         error = told.error
         self._failure.code = error.code().name if isinstance(error, grpc.RpcError) else ""
         self._failure.words = (error.details() or "") if isinstance(error, grpc.RpcError) else ""
-        # A frame in its traceback has ``told``, and the message: a ring for each failure.
+        # A frame in its traceback has ``told``, and the message: a cycle for each failure.
         told.error = None
 
 

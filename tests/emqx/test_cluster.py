@@ -22,9 +22,9 @@ from otel_emqx_monitor.emqx.errors import (
     Unreadable,
 )
 from otel_emqx_monitor.emqx.rows import NodeState, Poll
+from tests.cycles import held_by_cycles
 from tests.peers import Peer, http, peer
 from tests.processes import wait_until
-from tests.rings import held_by_rings
 
 RUNNING, HANGING, STOPPED = NodeState.RUNNING, NodeState.HANGING, NodeState.STOPPED
 ONE, TWO, THREE = "emqx@1", "emqx@2", "emqx@3"
@@ -312,9 +312,9 @@ def test_the_rows_of_a_poll_in_which_a_node_fails_are_held_by_nobody(
     client.poll()
     cluster.nodes[TWO].answer = DOWN
     client.poll()
-    assert held_by_rings(client.poll) == []
+    assert held_by_cycles(client.poll) == []
     cluster.list_hangs = True
-    assert held_by_rings(client.poll) == []
+    assert held_by_cycles(client.poll) == []
 
 
 def test_what_a_node_shows_while_its_cluster_calls_it_stopped_is_not_believed(

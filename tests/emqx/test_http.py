@@ -27,8 +27,8 @@ from otel_emqx_monitor.emqx.errors import (
     Unreadable,
 )
 from otel_emqx_monitor.emqx.http import Http
+from tests.cycles import held_by_cycles
 from tests.peers import Handler, Peer, answering, http, peer, unused_port
-from tests.rings import held_by_rings
 
 KEY, SECRET = "the-key-e31f", "the-secret-77ab"
 HTML = "<html><body>404 - NOT FOUND</body></html>"
@@ -365,4 +365,4 @@ def test_a_request_that_fails_leaves_nothing_for_the_garbage_collector() -> None
                 with suppress(EmqxError):
                     ask(url, timeout_seconds=0.2, attempts=1)
 
-            assert held_by_rings(fail) == []
+            assert held_by_cycles(fail) == []

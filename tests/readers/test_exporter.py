@@ -10,8 +10,8 @@ import pytest
 from otel_emqx_monitor.config import OtlpConfig
 from otel_emqx_monitor.readers.exporter import ExporterError, Result, make_exporter
 from otel_emqx_monitor.snapshot import Outcome
+from tests.cycles import held_by_cycles
 from tests.peers import answering, http, peer, unused_port
-from tests.rings import held_by_rings
 
 EMPTY = b""
 SECRET = "hush-4711"
@@ -170,10 +170,10 @@ def test_a_variable_that_an_exporter_refuses_is_one_message(
 def test_a_request_that_fails_is_held_by_nobody(protocol: str) -> None:
     nowhere = f"http://127.0.0.1:{unused_port()}"
     assert push(nowhere, protocol).outcome is Outcome.DROPPED
-    assert held_by_rings(lambda: push(nowhere, protocol)) == []
+    assert held_by_cycles(lambda: push(nowhere, protocol)) == []
 
 
 def test_a_request_that_is_refused_by_grpc_is_held_by_nobody() -> None:
     with grpc_receiver(grpc.StatusCode.UNAUTHENTICATED) as (url, _):
         assert push(url, "grpc").outcome is Outcome.REFUSED
-        assert held_by_rings(lambda: push(url, "grpc")) == []
+        assert held_by_cycles(lambda: push(url, "grpc")) == []

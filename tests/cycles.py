@@ -1,4 +1,4 @@
-"""What nothing but the garbage collector frees: rings of objects that hold each other."""
+"""What nothing but the garbage collector frees: reference cycles."""
 
 import gc
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import otel_emqx_monitor
 _PACKAGE = str(Path(otel_emqx_monitor.__file__).parent)
 
 
-def held_by_rings(work: Callable[[], object]) -> list[str]:
+def held_by_cycles(work: Callable[[], object]) -> list[str]:
     """Return which functions of this program had frames that nobody freed after ``work``."""
     gc.collect()
     gc.disable()
