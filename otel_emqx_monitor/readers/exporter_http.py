@@ -61,7 +61,7 @@ def make_http_exporter(
     )
     exporter.failure = failure
     transport = exporter._client._transport
-    transport.request = _letting_go(transport.request)  # type: ignore[method-assign]
+    transport.request = _letting_go(transport.request)  # type: ignore[method-assign] # of this one alone
     return exporter
 
 

@@ -165,7 +165,6 @@ class OtlpReader:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._push_on_schedule()
-            gc.collect()  # the fleet that hung on the target before is in cycles
         self._push(self._take_target(), self._last_push, _LAST_WAIT)
         self.pulse.end()
 
@@ -175,6 +174,8 @@ class OtlpReader:
             target, over, self._over = self._target, self._over, []
         for sender in over:
             background.start("otlp-shutdown", sender.shutdown)
+        if over:
+            gc.collect()  # the fleet that hung on the target before is in cycles
         return target
 
     def _push_on_schedule(self) -> None:

@@ -150,6 +150,15 @@ def client_of(
     )
 
 
+def client_that_lost_a_node(cluster: ScriptedCluster, api: Peer) -> EmqxClient:
+    """Return a client that knows both nodes and did not get the second one's rows any more."""
+    client = client_of(api)
+    client.poll()
+    cluster.nodes[TWO].answer = DOWN
+    client.poll()
+    return client
+
+
 def asked(api: Peer) -> list[str]:
     """What was asked for, and of which node, but for the refresh interval, and forget it."""
     lines, api.requests[:] = api.requests[:], []
@@ -308,10 +317,7 @@ def test_a_node_that_is_listed_as_running_but_down_hangs(
 def test_the_rows_of_a_poll_in_which_a_node_fails_are_held_by_nobody(
     cluster: ScriptedCluster, api: Peer
 ) -> None:
-    client = client_of(api)
-    client.poll()
-    cluster.nodes[TWO].answer = DOWN
-    client.poll()
+    client = client_that_lost_a_node(cluster, api)
     assert held_by_cycles(client.poll) == []
     cluster.list_hangs = True
     assert held_by_cycles(client.poll) == []
@@ -508,10 +514,7 @@ def test_without_any_answer_the_poll_fails_with_what_tells_most(
 def test_an_error_that_is_new_tells_more_than_that_of_a_node_that_was_lost_before(
     cluster: ScriptedCluster, api: Peer
 ) -> None:
-    client = client_of(api)
-    client.poll()
-    cluster.nodes[TWO].answer = DOWN
-    client.poll()
+    client = client_that_lost_a_node(cluster, api)
     cluster.nodes[ONE].hangs = True
     with pytest.raises(TimedOut):
         client.poll()
